@@ -16,6 +16,7 @@ GatewayError                 root; its text says what, where and the fix
 ├── BadTarget                an address that cannot be scanned, or too many (gateway/commissioning/scan/tcp_targets.py)
 ├── BadScanFile              JSON that is no result of a scan (gateway/commissioning/scan/found.py)
 ├── Down                     a feed has no connection (gateway/feeds/mqtt_link.py)
+├── OfferRefused             a broker refuses what it was only offered (there, too)
 ├── Refusal                  a request of the HTTP API that is not answered (gateway/api/shapes/problems.py)
 ├── Problem                  a request of a page that is not answered, with its status (gateway/dashboard/app.py)
 ├── BadQuery                 a page's address asks for what there cannot be (gateway/dashboard/time/asked_range.py)

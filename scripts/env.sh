@@ -1,6 +1,6 @@
 # Sourced by the other scripts: one virtual environment in .venv, made once and again whenever pyproject.toml changes.
 # Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|test, need_bench NAME, need_oracle, need_vyper,
-# need_sparkplug_host, need_dlt645, need_dsmr, need_sunspec, need_other_python, need_anvil, need_prometheus, need_package_tools (sets $venv_package).
+# need_sparkplug_host, need_dlt645, need_dsmr, need_sunspec, need_home_assistant, need_other_python, need_anvil, need_prometheus, need_package_tools (sets $venv_package).
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -129,6 +129,19 @@ need_dsmr() {
 need_sunspec() {
     need_apart "$PWD/.venv-sunspec" tests/interop/sunspec/requirements.txt "the SunSpec library that the tests compare with"
     export METERSEAL_SUNSPEC_PYTHON=$PWD/.venv-sunspec/bin/python
+}
+
+# Home Assistant wants Python 3.13.2 or later; where there is none, the test says so.
+need_home_assistant() {
+    local candidate
+    export METERSEAL_HOME_ASSISTANT_PYTHON=$PWD/.venv-home-assistant/bin/python
+    for candidate in /usr/bin/python3.13 python3.13; do
+        if "$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 13, 2))' 2>/dev/null; then
+            PYTHON=$candidate need_apart "$PWD/.venv-home-assistant" tests/interop/home_assistant/requirements.txt "the Home Assistant that the tests announce meters to"
+            return
+        fi
+    done
+    say "no Python 3.13.2 or later with venv on this machine: tests/interop/home_assistant will fail without it"
 }
 
 # The tests compare what two Pythons make: 3.13 beside $venv's, or 3.11 where $venv's is 3.13. Where there is none, the

@@ -8,10 +8,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from gateway.config.feed import FeedEntry
-from gateway.config.feed_points import recorded_points
+from gateway.config.feed_points import published_points, recorded_points
 from gateway.devices.points import Point
 from gateway.feeds.backlog import History
 from gateway.feeds.feed import Feed
+from gateway.feeds.home_assistant import Device
 from gateway.feeds.json_messages import FullMessages
 from gateway.feeds.json_publisher import MessageForm, PlainPublisher
 from gateway.feeds.publisher import Publisher
@@ -67,7 +68,13 @@ def _publisher(site: GatewayContext, entry: FeedEntry) -> Publisher:
     gateway, now_ms = site.config.gateway_id, site.clock.now_ms
     if entry.type == "json":
         return PlainPublisher(
-            gateway, lambda: site.config.meters, lambda: _active_alarms(site), now_ms, _form(site, entry)
+            gateway,
+            lambda: site.config.meters,
+            lambda: _active_alarms(site),
+            now_ms,
+            _form(site, entry),
+            lambda: _devices(site, entry),
+            lambda: {name: now.up for name, now in site.live.meters.items()},
         )
     from gateway.feeds.sparkplug.node import Node
     from gateway.feeds.sparkplug.primary_host import PrimaryHost  # protobuf, which other gateways need not load
@@ -100,6 +107,18 @@ def _form(site: GatewayContext, entry: FeedEntry) -> MessageForm:
         }
 
     return FlatMessages(turns, points)
+
+
+def _devices(site: GatewayContext, entry: FeedEntry) -> dict[str, Device]:
+    """The meters to announce: those of which the feed publishes a point."""
+    config = site.config
+    if entry.discovery is None:
+        return {}
+    return {
+        name: Device(config.profiles[name].vendor, config.profiles[name].device, points)
+        for name, points in published_points(config, entry).items()
+        if points
+    }
 
 
 def _points(site: GatewayContext) -> dict[str, list[Point]]:

@@ -16,7 +16,7 @@ from ledger_client.transport.access import Access, AccessError, Protocol
 
 _FILES = ("ca", "cert", "key", "password_file")
 _SPARKPLUG = ("group", "primary_host")
-_JSON = ("form", "points")
+_JSON = ("form", "points", "discovery")
 
 
 def _level(text: str) -> str:
@@ -37,6 +37,7 @@ class FeedEntry(Model):
     primary_host: Level | None = None
     form: Literal["full", "flat"] = "full"
     points: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    discovery: Literal["homeassistant"] | None = None
     backfill_rate: Annotated[int, Field(ge=1, le=10_000)] = 200
     ca: str | None = None
     cert: str | None = None
@@ -69,6 +70,8 @@ class FeedEntry(Model):
             raise Unfit(Message("feed-sparkplug-only"), key=min(strays))
         if self.type != "json" and (strays := self.model_fields_set.intersection(_JSON)):
             raise Unfit(Message("feed-json-only"), key=min(strays))
+        if self.discovery is not None and self.form != "flat":
+            raise Unfit(Message("feed-discovery-form"), key="discovery")
         if not self.points and "points" in self.model_fields_set:
             raise Unfit(Message("feed-points-empty"), key="points")
         return self

@@ -19,7 +19,7 @@ from ledger_client.formats import cbor
 
 _LATER_OF_BUS = ("listen", "from_", "hello", "heartbeat", "timezone", "passive", "tls", "ca", "cert", "key", "databits")
 _LATER_OF_METER = ("password", "clock_limit", "word_order", "reversed", "limits")
-_LATER_OF_FEED: Mapping[str, Any] = {"form": "full", "points": []}
+_LATER_OF_FEED: Mapping[str, Any] = {"form": "full", "points": [], "discovery": None}
 _LATER_OF_PROFILE = ("cn", "interval_ms", "ratios")
 _KNOWLEDGE: dict[str, Any] = {
     "ask": (),

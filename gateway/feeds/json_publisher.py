@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.feeds import json_messages as messages
+from gateway.feeds.discovery import Discovery
+from gateway.feeds.home_assistant import Device
 from gateway.feeds.mqtt_link import LONGEST, Link
 from gateway.feeds.publisher import Sent
 from gateway.feeds.reading_message import FeedReading
+from gateway.messages import message as sentences
 from gateway.storage.alarm_tables import AlarmRow
 from ledger_client.transport.mqtt_options import Message, Will
 
@@ -47,8 +50,12 @@ class PlainPublisher:
         active_alarms: Callable[[], Sequence[AlarmRow]],
         now_ms: Callable[[], int],
         form: MessageForm | None = None,
+        devices: Callable[[], Mapping[str, Device]] = dict,
+        up: Callable[[], Mapping[str, bool | None]] = dict,
     ) -> None:
+        """``devices``: the meters to announce to Home Assistant; ``up``: whether each meter answers."""
         self._topics = messages.Topics(gateway)
+        self._discovery = Discovery(gateway, devices, up)
         self._form = form or messages.FullMessages()
         self.together = self._form.together
         self._meters, self._active_alarms, self._now_ms = meters, active_alarms, now_ms
@@ -63,28 +70,36 @@ class PlainPublisher:
         return Will(self._topics.status, messages.status(online=False))
 
     @property
-    def remark(self) -> None:
-        """Nothing."""
+    def remark(self) -> sentences.Message | None:
+        """That the broker takes no device messages."""
+        why = self._discovery.refused
+        return None if why is None else sentences.Message("feed-connected-unannounced", why=why)
 
     def hear(self, message: Message) -> None:
         """What is retained there from before."""
-        if message.retained and len(self._retained) < MOST_RETAINED:
+        if not message.retained or self._discovery.hear(message.topic, message.data):
+            return
+        if len(self._retained) < MOST_RETAINED:
             self._retained.add(message.topic)
 
     def reloaded(self) -> None:
         self._form.reloaded()
+        self._discovery.reloaded()
         self._changed.set()
 
     async def begin(self, link: Link) -> Sent:
-        await self._clear(link)
+        self._discovery.forget()
+        await self._clear(link, self._discovery.filters())
+        await self._discovery.publish_states(link)
         await link.send(self._topics.status, messages.status(online=True, since_ms=self._now_ms()), retain=True)
         return []
 
-    async def _clear(self, link: Link) -> None:
-        """Empty what is retained of meters that are no more; alarms that are over are emptied with the next ones."""
+    async def _clear(self, link: Link, further: Sequence[str] = ()) -> None:
+        """Empty what is retained of meters that are no more; alarms that are over are emptied with the next ones.
+        ``further``: topics to read back besides."""
         self._changed.clear()
         self._retained = set()
-        filters = [self._topics.meter("+"), f"{self._topics.base}/alarms/+/+"]
+        filters = [self._topics.meter("+"), f"{self._topics.base}/alarms/+/+", *further]
         for topic in filters:
             link.subscribe(topic)
         for topic in filters:
@@ -119,6 +134,11 @@ class PlainPublisher:
         self._alarms = now
 
     async def watch(self, link: Link) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._discovery.run(link), name="discovery")
+            group.create_task(self._follow_reloads(link), name="reloads")
+
+    async def _follow_reloads(self, link: Link) -> None:
         while True:
             await self._changed.wait()
             async with self._turn:

@@ -34,6 +34,10 @@ class Down(GatewayError):
     """There is no connection, or no longer one; the problem says why."""
 
 
+class OfferRefused(GatewayError):
+    """The broker has refused a message that it was only offered."""
+
+
 @dataclass(frozen=True, slots=True)
 class LinkOptions:
     """How a feed uses its connection.
@@ -71,6 +75,8 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self.options = options
         self._acks: dict[int, tuple[str, asyncio.Future[None]]] = {}
+        self._offered: set[asyncio.Future[None]] = set()
+        """Of messages that the broker may refuse."""
         self._unsure: list[asyncio.Future[None]] = []
         self._marks: dict[int, list[asyncio.Future[None]]] = {}
         self._changed = asyncio.Event()
@@ -124,6 +130,19 @@ class Link:
             await self._change()
         self._check()
         return self._publish(topic, data, qos, retain)
+
+    async def offer(self, topic: str, data: bytes) -> Sentence | None:
+        """Have something retained that the broker may refuse, and wait for its answer: None, or why it is refused,
+        which does not end the connection."""
+        future = await self.send(topic, data, retain=True)
+        self._offered.add(future)
+        try:
+            await future
+        except OfferRefused as error:
+            return error.sentence
+        finally:
+            self._offered.discard(future)
+        return None
 
     def _publish(self, topic: str, data: bytes, qos: int, retain: bool) -> asyncio.Future[None]:
         future: asyncio.Future[None] = self._loop.create_future()
@@ -198,11 +217,15 @@ class Link:
         topic, future = self._acks.get(mid, ("", None))
         if future is None or future.done():
             return
-        if code >= REFUSED:
-            self.lost(messages.Message("feed-topic-refused", topic=topic, words=words))
-        else:
-            del self._acks[mid]
+        refusal = messages.Message("feed-topic-refused", topic=topic, words=words) if code >= REFUSED else None
+        if refusal is not None and future not in self._offered:
+            self.lost(refusal)
+            return
+        del self._acks[mid]
+        if refusal is None:
             future.set_result(None)
+        else:
+            future.set_exception(OfferRefused(refusal))
 
     def unsubscribed(self, mid: int) -> None:
         """The broker's UNSUBACK of a mark: it has read everything before it."""

@@ -56,6 +56,13 @@ class MeterNow:
         return self.reading or (self.earlier.reading if self.earlier is not None else None)
 
     @property
+    def up(self) -> bool | None:
+        """Whether its last poll was answered, or it sleeps as it may; None: it was not polled in this epoch."""
+        if not (self.recorded or any(self.missed.values()) or any(self.unrecorded.values())):
+            return None
+        return self.silent_since_ms is None or self.reason == "asleep"
+
+    @property
     def silence(self) -> dict[str, Any] | None:
         """Since when and why it gives no reading, as plain data; None: its last poll gave one."""
         if self.silent_since_ms is None:

@@ -126,8 +126,7 @@ def _copy(now: MeterNow, line: str, period_ms: int) -> MeterFigures:
     polls = {"recorded": now.recorded, "timeout": 0, **now.missed}
     for reason, count in now.unrecorded.items():
         polls[reason] = polls.get(reason, 0) + count
-    up = None if not any(polls.values()) else now.silent_since_ms is None or now.reason == "asleep"
-    return MeterFigures((now.name, line), period_ms, now.reading, up, polls)
+    return MeterFigures((now.name, line), period_ms, now.reading, now.up, polls)
 
 
 def _site(sheet: Sheet, site: GatewayContext) -> None:

@@ -14,12 +14,14 @@ CONNECT, PUBLISH, DISCONNECT = 1, 3, 14
 
 
 class Tap(Wire):
-    """``sent``: every packet that a client has sent, by connection, in order."""
+    """``sent``: every packet that a client has sent, by connection, in order. ``forbidden``: over a packet of this type
+    that has these bytes the connection ends, as some brokers end it."""
 
     def __init__(self, port: int) -> None:
         self.sent: list[list[bytes]] = []
         self.clear = threading.Event()
         self.clear.set()
+        self.forbidden: tuple[int, bytes] | None = None
         super().__init__(port, Faults())
         self.url = f"mqtt://127.0.0.1:{self.port}"
 
@@ -30,6 +32,8 @@ class Tap(Wire):
             threading.Thread(target=self._answers, args=(client, broker), name="tap", daemon=True).start()
             for packet in packets(client):
                 sent.append(packet)
+                if self.forbidden is not None and packet[0] >> 4 == self.forbidden[0] and self.forbidden[1] in packet:
+                    return
                 self.clear.wait()
                 broker.sendall(packet)
 

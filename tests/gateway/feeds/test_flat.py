@@ -135,6 +135,7 @@ def test_a_full_feed_publishes_the_chosen_points_alone(tmp_path: Path, broker: M
 @pytest.mark.parametrize(
     ("keys", "key", "code"),
     [
+        ('discovery = "homeassistant"', "discovery", "feed-discovery-form"),
         ("points = []", "points", "feed-points-empty"),
         ('points = ["frequency", "frequncy"]', "points", "feed-no-point-meant"),
         ('points = ["zzz"]', "points", "feed-no-point"),
@@ -148,7 +149,7 @@ def test_what_cannot_be_published_is_refused_by_its_key(tmp_path: Path, keys: st
     assert refusal(caught.value).code == code
 
 
-@pytest.mark.parametrize("key", ['form = "flat"', 'points = ["frequency"]'])
+@pytest.mark.parametrize("key", ['form = "flat"', 'points = ["frequency"]', 'discovery = "homeassistant"'])
 def test_sparkplug_has_none_of_these_keys(tmp_path: Path, key: str) -> None:
     with pytest.raises(ConfigError) as caught:
         feed_site(tmp_path, "mqtt://127.0.0.1:1", f'group = "plant"\n{key}', "sparkplug")
