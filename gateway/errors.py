@@ -15,6 +15,7 @@ GatewayError                 root; its text says what, where and the fix
 ├── ProfileError             a meter's profile is wrong (gateway/devices/points.py)
 ├── BadTarget                an address that cannot be scanned, or too many (gateway/commissioning/scan/tcp_targets.py)
 ├── BadScanFile              JSON that is no result of a scan (gateway/commissioning/scan/found.py)
+├── NotDelivered             a notification that its receiver did not take (gateway/alarms/notification/outcome.py)
 ├── Down                     a feed has no connection (gateway/feeds/mqtt_link.py)
 ├── OfferRefused             a broker refuses what it was only offered (there, too)
 ├── Refusal                  a request of the HTTP API that is not answered (gateway/api/shapes/problems.py)

@@ -1,6 +1,7 @@
 # Sourced by the other scripts: one virtual environment in .venv, made once and again whenever pyproject.toml changes.
 # Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|test, need_bench NAME, need_oracle, need_vyper,
-# need_sparkplug_host, need_dlt645, need_dsmr, need_sunspec, need_home_assistant, need_other_python, need_anvil, need_prometheus, need_package_tools (sets $venv_package).
+# need_sparkplug_host, need_aiosmtpd, need_dlt645, need_dsmr, need_sunspec, need_home_assistant, need_other_python, need_anvil, need_prometheus,
+# need_package_tools (sets $venv_package).
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -117,6 +118,12 @@ need_sparkplug_host() {
 need_dlt645() {
     need_apart "$PWD/.venv-dlt645" tests/interop/dlt645/requirements.txt "the DL/T 645 library that the tests talk to"
     export METERSEAL_DLT645_PYTHON=$PWD/.venv-dlt645/bin/python
+}
+
+# A mail server of somebody else's.
+need_aiosmtpd() {
+    need_apart "$PWD/.venv-aiosmtpd" tests/gateway/alarms/notification/requirements.txt "the mail server that the tests talk to"
+    export METERSEAL_AIOSMTPD_PYTHON=$PWD/.venv-aiosmtpd/bin/python
 }
 
 # A P1 reader of somebody else's.

@@ -10,6 +10,7 @@ from functools import partial
 
 from gateway.agent.task_group import EpochTaskGroup
 from gateway.config.feed import FeedEntry
+from gateway.config.notify import NOTIFY, NotifyEntry
 from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
 from gateway.history.backfill import Backfill
@@ -50,6 +51,7 @@ def wanted(site: GatewayContext, loops: LoopHealth) -> list[Wanted]:
         Wanted("summaries", tuple(site.config.meters), lambda: Backfill(site.config, site.clock, site.recorder)),
     ]
     found += (Wanted(f"feed {x.name}", x, partial(_feed, site, x)) for x in site.config.document.feed)
+    found += (Wanted(NOTIFY + x.name, x, partial(_receiver, site, x)) for x in site.config.document.notify)
     if (web := site.config.document.web) is not None:
         found.append(Wanted("pages", web, partial(PagesServer, site, loops, web)))
     return found
@@ -59,6 +61,12 @@ def _feed(site: GatewayContext, entry: FeedEntry) -> BackgroundTask:
     from gateway.agent.feed_factory import make_feed  # paho, which a gateway without feeds need not load
 
     return make_feed(site, entry)
+
+
+def _receiver(site: GatewayContext, entry: NotifyEntry) -> BackgroundTask:
+    from gateway.alarms.notification.receiver import make_receiver  # what a gateway that notifies nobody need not load
+
+    return make_receiver(site, entry)
 
 
 class TaskSet:

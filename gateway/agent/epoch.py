@@ -61,7 +61,7 @@ class Epoch:
         self._in_force = in_force = InForce(ready)
         clock, epoch = Clock(not_before_ms=store.records.latest_ms()), secrets.token_bytes(8)
         self._recorder = recorder = Recorder(store, ready.keys, Rules.of(ready.config), clock, epoch)
-        hub, feeds = Hub(), FeedStates()
+        hub, feeds, receivers = Hub(), FeedStates(), FeedStates()
         self.loops = loops = LoopHealth()
         loops.heartbeats.ask("recorder", recorder.stuck)
         self._group = group = EpochTaskGroup(loops.heartbeats)
@@ -88,9 +88,19 @@ class Epoch:
             lines=by_name,
             uplinks=uplinks.by_name,
             feeds=feeds,
+            receivers=receivers,
             keeper=Keeper(ready.config.database, clock.now_ms),
             orders=Orders(
-                ready.config.path, recorder, board, meters.commissioning, lines, feeds, reload, commissions, meters.live
+                ready.config.path,
+                recorder,
+                board,
+                meters.commissioning,
+                lines,
+                feeds,
+                receivers,
+                reload,
+                commissions,
+                meters.live,
             ),
             reload_state=reload.state,
         )

@@ -15,6 +15,7 @@ from gateway.alarms.board import AlarmBoard
 from gateway.alarms.orders import orders
 from gateway.commissioning.record.live_values import LOOK
 from gateway.commissioning.record.submit import COMMISSION
+from gateway.config.notify import NOTIFY
 from gateway.errors import Declined
 from gateway.messages.message import Message
 from gateway.process.control_server import Order
@@ -43,6 +44,7 @@ class Orders(Mapping[str, Order]):
         commissioning: MeterIdentity,
         lines: LineSet,
         feeds: FeedStates,
+        receivers: FeedStates,
         reload: Reload,
         commissions: Commissions,
         live: Live,
@@ -50,7 +52,8 @@ class Orders(Mapping[str, Order]):
         """``path``: of the configuration."""
         self._path, self._recorder, self._board, self._commissioning = path, recorder, board, commissioning
         self._commissions, self._live = commissions, live
-        self._lines, self._feeds, self._reload = lines, feeds, reload
+        self._lines, self._reload = lines, reload
+        self._states = {FEED: feeds, NOTIFY: receivers}
         self._accounting: AccountingOrders | None = None
         self._fixed: dict[str, Order] = {
             **{name: partial(self._of_accounting, name) for name in ("accept", "registers", "sign")},
@@ -68,18 +71,18 @@ class Orders(Mapping[str, Order]):
     def __getitem__(self, name: str) -> Order:
         if name in self._fixed:
             return self._fixed[name]
-        if name in self._of_feeds():
-            return self._feed
+        if name in self._of_states():
+            return self._state
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*self._fixed, *self._of_feeds()))
+        return iter((*self._fixed, *self._of_states()))
 
     def __len__(self) -> int:
-        return len(self._fixed) + len(self._of_feeds())
+        return len(self._fixed) + len(self._of_states())
 
-    def _of_feeds(self) -> list[str]:
-        return [FEED + name for name in self._feeds.names()]
+    def _of_states(self) -> list[str]:
+        return [first + name for first, states in self._states.items() for name in states.names()]
 
     async def _reloaded(self, order: Mapping[str, Any]) -> dict[str, Any]:
         done = await self._reload.reload(order)
@@ -119,5 +122,6 @@ class Orders(Mapping[str, Order]):
     async def _refused(self, _: Mapping[str, Any]) -> dict[str, Any]:
         return {"refused": self._lines.refused()}
 
-    async def _feed(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(self._feeds.facts(order["order"].removeprefix(FEED)))
+    async def _state(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        first = FEED if order["order"].startswith(FEED) else NOTIFY
+        return dict(self._states[first].facts(order["order"].removeprefix(first)))

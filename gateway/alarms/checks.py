@@ -13,6 +13,7 @@ from gateway.config.device_keys import STATEMENT, load_keys, load_site_trust
 from gateway.config.feed import FeedEntry
 from gateway.config.ledger import LedgerEntry
 from gateway.config.model import Config
+from gateway.config.notify import NotifyEntry
 from gateway.config.web import Web
 from gateway.errors import ConfigError, StoreError
 from gateway.evidence.key_match import unlisted
@@ -148,10 +149,11 @@ def _certificates(config: Config, now_ms: int) -> Iterator[_Item]:
 def certificate_files(config: Config) -> Iterator[tuple[str, str, Path]]:
     """(whose, key in the configuration, file) of every certificate that the configuration names."""
     document = config.document
-    sections: list[tuple[str, Bus | LedgerEntry | FeedEntry | Web]] = [
+    sections: list[tuple[str, Bus | LedgerEntry | FeedEntry | NotifyEntry | Web]] = [
         *((f"bus {bus.name}", bus) for bus in document.bus),
         *((f"ledger {entry.name}", entry) for entry in document.ledger),
         *((f"feed {entry.name}", entry) for entry in document.feed),
+        *((f"notify {entry.name}", entry) for entry in document.notify),
     ]
     if document.web is not None:
         sections.append(("web", document.web))

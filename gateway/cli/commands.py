@@ -31,6 +31,10 @@ COMMANDS: Final[Table] = {
         ),
         "password": Entry("gateway.cli.access.password:password", "Set the password of NAME for the pages."),
         "token": Entry("gateway.cli.access.token:token", "Add, list and remove tokens of the HTTP API (docs/api.md)."),
+        "notify": Entry(
+            "gateway.cli.notify:notify",
+            "Test the receivers of alarms: `[[notify]]` of CONFIG (docs/notifications.md).",
+        ),
         "check": Entry(
             "gateway.cli.setup:check",
             "Validate CONFIG and the files it names, and show what would be polled.",

@@ -205,6 +205,8 @@ def check(config_path: Path, as_json: bool) -> None:
         out.print(f"ledger {ledger.name} ({ledger.type}, {ledger.policy}) at {ledger.url}")
     for feed in config.document.feed:
         out.print(f"feed {feed.name} ({feed.type}) to {feed.url}")
+    for receiver in config.document.notify:
+        out.print(f"notify {receiver.name} ({receiver.type}) by {receiver.server}")
     if web := config.document.web:
         out.print(f"pages at {web.url}")
     out.print(f"{config_path}: valid")

@@ -17,6 +17,7 @@ from gateway.config.serial_settings import serial_settings
 from gateway.devices.points import Profile
 from ledger_client.formats import cbor
 
+_LATER_OF_DOCUMENT = ("notify",)
 _LATER_OF_BUS = ("listen", "from_", "hello", "heartbeat", "timezone", "passive", "tls", "ca", "cert", "key", "databits")
 _LATER_OF_METER = ("password", "clock_limit", "word_order", "reversed", "limits")
 _LATER_OF_FEED: Mapping[str, Any] = {"form": "full", "points": [], "discovery": None}
@@ -45,7 +46,7 @@ def fingerprint(
     """
     feeds = [_feed(stated) for stated in document["feed"]]
     found = {
-        **document,
+        **_without_unused(document, _LATER_OF_DOCUMENT),
         "feed": feeds,
         "bus": [_bus(path, *pair, profiles) for pair in zip(document["bus"], buses, strict=True)],
     }

@@ -21,6 +21,7 @@ from gateway.config.field_types import DurationMs, Model, Name, SizeBytes, Unfit
 from gateway.config.fingerprint import fingerprint
 from gateway.config.ledger import Contract, LedgerEntry
 from gateway.config.limits import Limit, limits_of
+from gateway.config.notify import NotifyEntry
 from gateway.config.place import Latitude, Longitude, TimeZone
 from gateway.config.web import Web
 from gateway.devices.points import Profile
@@ -67,6 +68,7 @@ class Document(Model):
     seal: Seal = Seal()
     ledger: Annotated[tuple[LedgerEntry, ...], Field(strict=False)] = ()
     feed: Annotated[tuple[FeedEntry, ...], Field(strict=False)] = ()
+    notify: Annotated[tuple[NotifyEntry, ...], Field(strict=False)] = ()
     web: Web | None = None
 
     @model_validator(mode="after")
@@ -77,6 +79,7 @@ class Document(Model):
             ("meter", meters),
             ("ledger", [x.name for x in self.ledger]),
             ("feed", [x.name for x in self.feed]),
+            ("notify", [x.name for x in self.notify]),
         ):
             for name in sorted({n for n in names if names.count(n) > 1}):
                 twice = Message("config-name-twice", n=names.count(name), what=what)
@@ -91,7 +94,7 @@ class Document(Model):
 
 TABLES: Mapping[str, type[Model]] = {
     "gateway": Gateway, "store": Store, "bus": Bus, "meter": Meter, "seal": Seal, "ledger": LedgerEntry,
-    "feed": FeedEntry, "web": Web,
+    "feed": FeedEntry, "notify": NotifyEntry, "web": Web,
 }  # fmt: skip
 
 

@@ -12,7 +12,19 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.config.model import Config
-from gateway.doctor import commissioned, database, disk, feeds, keys, ledgers, machine, meters, permissions, ports
+from gateway.doctor import (
+    commissioned,
+    database,
+    disk,
+    feeds,
+    keys,
+    ledgers,
+    machine,
+    meters,
+    permissions,
+    ports,
+    receivers,
+)
 from gateway.doctor.check import Check, CheckContext, Finding, error_message
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
@@ -32,6 +44,7 @@ CHECKS: Final[Sequence[tuple[str, Check]]] = (
     ("keys", keys.keys),
     ("ledgers", ledgers.ledgers),
     ("feeds", feeds.feeds),
+    ("notify", receivers.receivers),
     ("clock", machine.clock),
     ("versions", machine.versions),
 )

@@ -63,6 +63,7 @@ class AlarmCode(StrEnum):
     ROLLBACK = "rollback"
     EQUIVOCATION = "equivocation"
     FEED_AWAY = "feed-away"
+    NOTIFY_FAILING = "notify-failing"
     CERTIFICATE_END = "certificate-end"
     KEY_END = "key-end"
     KEY_UNLISTED = "key-unlisted"
@@ -111,6 +112,10 @@ LEDGER_CODES: Final = frozenset(
     }
 )
 """Alarms whose ``line`` is "ledger NAME"."""
+EVENT_CODES: Final = frozenset(
+    {AlarmCode.COUNTER_BACK, AlarmCode.CLOCK_STEP, AlarmCode.CONFIGURATION_CHANGED, AlarmCode.HOUR_LOST}
+)
+"""Alarms of what has happened and does not last: that one has cleared says nothing."""
 S, MIN, H = 1000, 60_000, 3_600_000
 
 
@@ -262,6 +267,9 @@ _ALL = (
          _BOTH),
     Kind(AlarmCode.FEED_AWAY, "warning",
          "a feed has not published for two minutes; readings are recorded and published later as history",
+         _BOTH, 2 * MIN, 10 * S),
+    Kind(AlarmCode.NOTIFY_FAILING, "error",
+         "for two minutes a notification has not been delivered, or not to each of its recipients",
          _BOTH, 2 * MIN, 10 * S),
     Kind(AlarmCode.CERTIFICATE_END, "warning",
          "a TLS certificate named in the configuration expires within 30 days, or has expired",

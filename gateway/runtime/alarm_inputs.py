@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.alarms.accounting_found import AccountingFound, without_plan
 from gateway.alarms.checks import CONFIRMED_ONLY, run_periodic_checks
 from gateway.config.model import Config
+from gateway.config.notify import NOTIFY
 from gateway.errors import StoreError
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.languages import sentence_in
@@ -77,12 +78,13 @@ class AlarmInputs(BackgroundTask):
             self._accounting.close()
 
     async def run(self) -> None:
-        """Look at clock and feeds once a second, at all else once a minute."""
+        """Look at clock, feeds and receivers once a second, at all else once a minute."""
         loop = asyncio.get_running_loop()
         due_s = loop.time()
         while True:
             self._look_at_clock()
             self._look_at_feeds()
+            self._look_at_receivers()
             self._values.look()
             if loop.time() >= due_s:
                 due_s = loop.time() + LOOK_EVERY_S
@@ -176,6 +178,19 @@ class AlarmInputs(BackgroundTask):
             if not now["connected"]
         }
         self._board.set_conditions(AlarmCode.FEED_AWAY, found)
+
+    def _look_at_receivers(self) -> None:
+        receivers = self._site.receivers
+        facts = {name: receivers.facts(name) for name in receivers.names()}
+        found = {
+            (GATEWAY, NOTIFY + name): (
+                Message("notify-failing", receiver=name, state=sentence_in(now, now["state"])),
+                now["since"],
+            )
+            for name, now in facts.items()
+            if now["failing"]
+        }
+        self._board.set_conditions(AlarmCode.NOTIFY_FAILING, found)
 
     async def _look(self) -> None:
         site, now_ms = self._site, self._site.clock.now_ms()

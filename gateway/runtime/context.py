@@ -25,8 +25,8 @@ from gateway.recording.recorder import Recorder
 
 
 class FeedStates:
-    """How each running feed stands, by its name. A feed joins when it is made and leaves when it is closed. Event loop
-    only."""
+    """How each running feed stands, or each receiver of notifications, by its name. It joins when it is made and leaves
+    when it is closed. Event loop only."""
 
     def __init__(self) -> None:
         self._facts: dict[str, Callable[[], Mapping[str, Any]]] = {}
@@ -67,6 +67,8 @@ class GatewayContext:
     uplinks: Mapping[str, Uplink]
     """Each ledger's uplink by the ledger's name."""
     feeds: FeedStates
+    receivers: FeedStates
+    """Those of notifications."""
     keeper: Keeper
     """What is known of the accounting."""
     orders: Mapping[str, Order]

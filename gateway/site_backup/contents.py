@@ -21,7 +21,9 @@ _KEPT: Final = ("commissioning", "statements", "documents")
 """Folders of the data folder: records of commissioning and their proofs, rows of statements, documents of entries."""
 _CREDENTIALS: Final = "$CREDENTIALS_DIRECTORY/"
 _PUBLIC: Final = ("ca", "cert")
-_SECRET: Final = ("key", "token_file", "password_file", "keystore", "keystore_password_file", "metrics_token_file")
+_SECRET: Final = (
+    "key", "token_file", "password_file", "secret_file", "keystore", "keystore_password_file", "metrics_token_file",
+)  # fmt: skip
 """Keys of a section that name an access file."""
 
 Key = tuple[str, ...]
@@ -81,6 +83,7 @@ def _named(config: Config) -> Iterator[tuple[Key, str, bool]]:
     sections: list[tuple[Key, Model]] = [(("bus", bus.name), bus) for bus in document.bus]
     sections += [(("ledger", entry.name), entry) for entry in document.ledger]
     sections += [(("feed", entry.name), entry) for entry in document.feed]
+    sections += [(("notify", entry.name), entry) for entry in document.notify]
     sections += [(("web",), document.web)] if document.web is not None else []
     for section, entry in sections:
         for key in (*_PUBLIC, *_SECRET):

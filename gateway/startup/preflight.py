@@ -11,6 +11,7 @@ from gateway.anchoring.ledger_drivers import check_accounts, check_ledger_access
 from gateway.config.device_keys import Keys, load_keys
 from gateway.config.feed import check_feeds
 from gateway.config.model import Config
+from gateway.config.notify import check_notify
 from gateway.dashboard.auth import exposure
 from gateway.errors import GatewayError
 from gateway.evidence.key_match import demand_listed, demand_match
@@ -65,8 +66,8 @@ def prepare(
         all_listed: every key must be in the trust file; without it an alarm reports a missing one.
 
     Raises:
-        GatewayError: keys, trust file, access, feeds or pages cannot be used, or the process may not open as many files
-            as its lines may need.
+        GatewayError: keys, trust file, access, feeds, receivers or pages cannot be used, or the process may not open as
+            many files as its lines may need.
         PortError: a port cannot be used.
     """
     demand_folder(config.data, "data")
@@ -78,6 +79,7 @@ def prepare(
     check_ledger_access(config)
     check_accounts(config)
     check_feeds(config.path, config.document.feed)
+    check_notify(config.path, config.document.notify)
     exposure.check(config)
     check_tls_files(config)
     for ended in expired(config, int(time.time())):

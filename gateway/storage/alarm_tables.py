@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -178,6 +178,11 @@ class Alarms:
         sql = f"SELECT {_COLUMNS} FROM alarms WHERE id < ? {where} ORDER BY id DESC LIMIT ?"
         found = self._sql.all(sql, 1 << 62 if number is None else number, *values, most)
         return [_row(row) for row in found]
+
+    def by_id(self, numbers: Collection[int]) -> list[AlarmRow]:
+        """The alarms of these numbers that are kept."""
+        sql = f"SELECT {_COLUMNS} FROM alarms WHERE id = ?"
+        return [_row(values) for number in sorted(numbers) for values in self._sql.all(sql, number)]
 
     def last_id(self) -> int:
         """The highest number that was given to an alarm; 0 if there was none."""

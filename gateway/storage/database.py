@@ -29,6 +29,7 @@ from gateway.storage.feed_tables import Feeds
 from gateway.storage.files import log_path, missing
 from gateway.storage.heard_table import HeardTokens
 from gateway.storage.key_table import ReplacedKeys
+from gateway.storage.notice_table import Notices
 from gateway.storage.record_tables import Epochs, Records
 from gateway.storage.repair_tables import Repairs
 from gateway.storage.summary_tables import Summaries
@@ -94,6 +95,7 @@ class Database:
         self.batches, self.elsewhere = Batches(self, self.repairs), SealedElsewhere(self, self.repairs)
         self.heard, self.replaced_keys = HeardTokens(self), ReplacedKeys(self)
         self.anchors, self.feeds = Anchors(self, self.batches), Feeds(self, self.records)
+        self.notices = Notices(self, self.alarms)
 
     def _prepare(self, *, read_only: bool) -> None:
         self._db.execute("PRAGMA busy_timeout = 5000")

@@ -124,7 +124,8 @@ def _repairs(db: Database) -> None:
 
 def _views(db: Database) -> None:
     """What is shown and is no evidence: summaries of readings, polls by the hour, the states of alarms, how far each
-    feed has come. ``polls_counted``: up to which record of a meter, and to which moment, polls are counted."""
+    feed has come, which alarms have been notified to whom. ``polls_counted``: up to which record of a meter, and to
+    which moment, polls are counted."""
     db.execute(
         "CREATE TABLE summaries (meter TEXT NOT NULL, span INTEGER NOT NULL, start_ms INTEGER NOT NULL, "
         "data BLOB NOT NULL, PRIMARY KEY (meter, span, start_ms)) WITHOUT ROWID"
@@ -153,6 +154,14 @@ def _views(db: Database) -> None:
     db["cursors"].create({"feed": str, "last_id": int}, pk="feed", not_null={"last_id"})  # type: ignore[union-attr]
     gap = {"feed": str, "first_id": int, "last_id": int}
     db["gaps"].create(gap, pk=("feed", "first_id"), not_null={"last_id"})  # type: ignore[union-attr]
+    db["notices"].create(  # type: ignore[union-attr]
+        {
+            "receiver": str, "alarm": int, "raised_ms": int, "change": str, "data": str, "message": str,
+            "made_ms": int, "digest": int, "done_ms": int, "outcome": str,
+        },
+        pk=("receiver", "alarm", "raised_ms", "change"),
+        not_null={"data", "digest"},
+    )  # fmt: skip
 
 
 def _registers_and_heard(db: Database) -> None:
@@ -205,7 +214,7 @@ NAMES = frozenset(GUARDS) | {
     "records", "batches", "anchors", "schedules", "cuts", "elsewhere", "known", "conflicts", "totals", "pruned",
     "notes", "repairs", "lost_records", "lost_places", "records_by_name", "records_by_meter", "coverage_by_meter",
     "events_by_meter", "batches_by_last", "anchors_open", "schedules_by_meter", "summaries",
-    "summary_forms", "alarms", "alarms_open", "cursors", "gaps", "marks", "marked",
+    "summary_forms", "alarms", "alarms_open", "cursors", "gaps", "notices", "marks", "marked",
     "heard", "heard_by_token", "replaced_keys", "poll_hours", "polls_counted",
 }  # fmt: skip
 """What a database of today's version holds."""

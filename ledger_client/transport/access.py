@@ -140,7 +140,7 @@ class Access:
 
     def _check_plain(self, parts: SplitResult) -> None:
         secret = next((key for key in ("token_file", "password_file") if getattr(self, key) is not None), None)
-        if secret and parts.scheme in ("http", "mqtt") and not _is_loopback(parts.hostname or ""):
+        if secret and parts.scheme in ("http", "mqtt") and not is_loopback(parts.hostname or ""):
             raise AccessError(secret, Message("access-plain", host=parts.hostname or "", scheme=parts.scheme))
 
 
@@ -174,7 +174,8 @@ def _split(key: str, url: str) -> SplitResult:
     return parts
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine, so that nothing of what is sent there leaves it."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from base64 import b64encode
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -71,28 +72,34 @@ class Client:
         self._base = base
         self._session = Session(access)
 
-    def ask(self, method: str, url: str, headers: dict[str, str], cap: int, body: bytes | None = None) -> Answer:
+    def ask(
+        self, method: str, url: str, headers: dict[str, str], cap: int, body: bytes | None = None, *, cut: bool = False
+    ) -> Answer:
         """One question, one answer of at most ``cap`` bytes, whatever its status; raises ``LedgerUnavailable``.
 
-        A 401 is asked once more if the secret in its file is a new one.
+        A 401 is asked once more if the secret in its file is a new one. ``cut``: the status is the answer, and of the
+        body only the beginning is read, however it ends.
         """
         secret = self._authorization()
-        answer = self._once(method, url, headers | secret, cap, body)
+        answer = self._once(method, url, headers | secret, cap, body, cut=cut)
         if answer.status == 401 and (fresh := self._authorization()) != secret:
-            answer = self._once(method, url, headers | fresh, cap, body)
+            answer = self._once(method, url, headers | fresh, cap, body, cut=cut)
         return answer
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
-    def _once(self, method: str, url: str, headers: dict[str, str], cap: int, body: bytes | None) -> Answer:
+    def _once(
+        self, method: str, url: str, headers: dict[str, str], cap: int, body: bytes | None, *, cut: bool
+    ) -> Answer:
         deadline = time.monotonic() + 2 * self.timeout_s
         try:
             with self._session.request(
                 method, url, data=body, headers=headers, timeout=self.timeout_s, allow_redirects=False, stream=True
             ) as response:
-                return Answer(url, response.status_code, response.headers, _read(response, url, cap, deadline))
+                data = _beginning(response, cap, deadline) if cut else _read(response, url, cap, deadline)
+                return Answer(url, response.status_code, response.headers, data)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             tls = self._base.startswith("https:")
             what = explain(error, self.access, tls=tls)
@@ -122,6 +129,15 @@ def _read(response: requests.Response, url: str, cap: int, deadline: float) -> b
             raise LedgerUnavailable(Message("http-too-large", url=url, limit=cap, body=excerpt(bytes(body))))
         if time.monotonic() > deadline:
             raise LedgerUnavailable(Message("http-unfinished", url=url, n=len(body), body=excerpt(bytes(body))))
+    return bytes(body)
+
+
+def _beginning(response: requests.Response, cap: int, deadline: float) -> bytes:
+    """The first ``cap`` bytes of the body, or what came of them until the deadline or the end of the connection."""
+    body = bytearray()
+    with suppress(urllib3.exceptions.HTTPError, OSError, ValueError):
+        while len(body) < cap and time.monotonic() < deadline and (chunk := response.raw.read1(cap - len(body))):
+            body += chunk
     return bytes(body)
 
 

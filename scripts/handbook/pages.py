@@ -29,7 +29,7 @@ MENU = {
         "evm",
         "bridge",
     ],
-    "How it works": ["architecture", "fieldbus", "storage", "feeds", "sparkplug", "decisions"],
+    "How it works": ["architecture", "fieldbus", "storage", "feeds", "sparkplug", "notifications", "decisions"],
     "Reference": ["configuration", "keys", "commands", "quantities", "alarms", "metrics", "formats", "compatibility"],
 }
 """Each page once, by the name of its document; what is not there is not built."""

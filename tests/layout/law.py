@@ -81,6 +81,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "alarms",
         "runtime",
         "totals",
+        "alarms.notification",
         "feeds",
         "feeds.sparkplug",
         "dashboard.auth",
@@ -235,7 +236,7 @@ WALLS = (
     ),
     Wall(
         "pages and feeds have no signing key",
-        around=("gateway.dashboard", "gateway.api", "gateway.feeds"),
+        around=("gateway.dashboard", "gateway.api", "gateway.feeds", "gateway.alarms.notification"),
         bans=(
             "ledger_client.formats.cose_key.PrivateKey",
             "ledger_client.formats.cose_key.Signer",

@@ -44,6 +44,7 @@ def context(
         lines={} if lines is None else lines,
         uplinks={},
         feeds=FeedStates(),
+        receivers=FeedStates(),
         keeper=Keeper(in_force.now.database, clock.now_ms),
         orders={},
         reload_state=dict,
