@@ -76,7 +76,7 @@ def readings(
     With --from, --to or -o: all readings of a period, as CSV, JSON lines or Parquet.
     """
     ranged = begin is not None or end is not None or (output is not None and count is None)
-    form = "json" if as_json else form or _by_name(output) or ("csv" if ranged or wide else "table")
+    form = "json" if as_json else form or _by_name(output, wide=wide) or ("csv" if ranged or wide else "table")
     _check(form, output, count, ranged=ranged, wide=wide)
     if output is not None:
         demand_replaceable(output, f"{form} of readings", partial(are_readings, form), force=force)
@@ -120,12 +120,14 @@ def readings(
         click.echo(_summary(output, tally), err=True)
 
 
-def _by_name(output: Path | None) -> str | None:
-    """The format that a file's name asks for."""
+def _by_name(output: Path | None, *, wide: bool) -> str | None:
+    """The format that a file's name asks for; a wide table is CSV under any name."""
     if output is None:
         return None
     form = output.suffix.lower().removeprefix(".")
     if form not in FORMATS:
+        if wide:
+            return "csv"
         raise click.UsageError(f"{output}: give --format {', '.join(FORMATS)}, or a name that ends in one of them")
     return form
 

@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.api.portions import Listing, Portions, TooMany
 from gateway.api.shapes.problems import MEDIA_TYPE, below_api, problem
 from gateway.dashboard.actions import ACTS, WrongField
 from gateway.dashboard.auth.kept_sessions import SessionFile
@@ -81,6 +82,12 @@ class App:
     def mount(self, routes: Sequence[Route]) -> None:
         """More routes, which look after themselves and ask for no login."""
         self._router.routes[:0] = routes
+
+    def lists(self, portions: Portions, views: Mapping[str, Callable[[Asked], Listing]]) -> None:
+        """More pages, each a list that is written portion by portion."""
+        self._router.routes[:0] = [
+            self._route("GET", path, partial(self._list, portions, view)) for path, view in views.items()
+        ]
 
     def _routes(self) -> list[BaseRoute]:
         get, post = partial(self._route, "GET"), partial(self._route, "POST")
@@ -160,7 +167,8 @@ class App:
             samesite="strict",
         )
 
-    def _asked(self, request: Request, session: Session | None) -> Asked:
+    def _asked(self, request: Request, session: Session | None, *, shows: bool = True) -> Asked:
+        """``shows``: the answer is a page, on which the result of the last act is to be seen."""
         asked = Asked(
             path=request.url.path,
             params=request.path_params,
@@ -172,7 +180,7 @@ class App:
         if session is None:
             return asked
         done = session.done or Done("")
-        if WATCHING not in request.headers:
+        if shows and WATCHING not in request.headers:
             session.done = None  # it is on this page
         user, form = session.user, self._sessions.form(session)
         known = replace(asked, user=user.name, role=user.role, form=form)
@@ -185,8 +193,7 @@ class App:
             return chosen
         session = self._session(request)
         if session is None:
-            target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-            return RedirectResponse(f"/login?next={quote(target, safe='')}", 303)
+            return _to_login(request)
 
         async def made() -> Response:
             return _response(await self._readers.call(view(self._asked(request, session))))
@@ -198,6 +205,13 @@ class App:
             response = await made()
             await asyncio.sleep(time.perf_counter() - begun)
         return response
+
+    async def _list(self, portions: Portions, view: Callable[[Asked], Listing], request: Request) -> Response:
+        session = self._session(request)
+        if session is None:
+            return _to_login(request)
+        asked = self._asked(request, session, shows=False)
+        return await portions.answer(view(asked), partial(self._watches, session))
 
     def _chosen(self, request: Request) -> Response | None:
         """``?language=zh`` or ``?theme=dark`` on any page is remembered, and the page comes again without it."""
@@ -314,8 +328,13 @@ class _Asgi:
         await self._app(scope, receive, send)
 
 
+def _to_login(request: Request) -> Response:
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(f"/login?next={quote(target, safe='')}", 303)
+
+
 def _status(error: GatewayError) -> int:
-    if isinstance(error, StoreError | Busy):
+    if isinstance(error, StoreError | Busy | TooMany):
         return 503
     return 404 if isinstance(error, NotFound) else 400 if isinstance(error, BadQuery) else 409
 

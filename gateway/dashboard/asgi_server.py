@@ -7,11 +7,14 @@ import gc
 import logging
 import socket
 from contextlib import closing, suppress
+from functools import partial
 from typing import ClassVar
 
 import uvicorn
 from uvicorn.server import ServerState
 
+from gateway.api.exports import export
+from gateway.api.portions import Listing, Portions
 from gateway.config.model import Config
 from gateway.config.web import Web
 from gateway.dashboard import api_endpoint, metrics_endpoint
@@ -19,7 +22,7 @@ from gateway.dashboard.app import App
 from gateway.dashboard.auth import exposure
 from gateway.dashboard.auth.kept_sessions import FILE, SessionFile
 from gateway.dashboard.auth.request_guard import MAX_HEAD
-from gateway.dashboard.auth.sessions import Sessions
+from gateway.dashboard.auth.sessions import Asked, Sessions
 from gateway.dashboard.auth.users import Users, users_file
 from gateway.dashboard.db_readers import Readers
 from gateway.dashboard.render import html
@@ -67,9 +70,11 @@ class Serving:
         kept = SessionFile(self._config.data / FILE, Sessions(), site.clock.now_ms)
         with suppress(ConfigError):  # of a file of users that cannot be used; each request says so
             await kept.load(users.current())
-        with closing(Readers(self._config.database)) as readers:
-            pages = contents(site)
+        database = self._config.database
+        with closing(Readers(database)) as readers, closing(Readers(database, threads=1, name="lists")) as lister:
+            pages, portions = contents(site), Portions(lister)
             app = App(site, pages, readers, users, exposure.names(self._web), kept)
+            app.lists(portions, {"/export": partial(_export, site)})
             app.mount(metrics_endpoint.routes(site, loops, self._token, loopback=self._web.loopback))
             app.mount(api_endpoint.routes(site, readers))
             try:
@@ -110,6 +115,10 @@ class Serving:
             server.close()
             app.stream.close()
             await _end(state)
+
+
+def _export(site: GatewayContext, asked: Asked) -> Listing:
+    return export(site.config, asked.pairs, site.clock.now_ms())
 
 
 async def _end(state: ServerState) -> None:

@@ -33,13 +33,13 @@ def _ending() -> Busy:
 class Readers:
     """The threads; ``close`` ends them."""
 
-    def __init__(self, database: Path, threads: int = THREADS) -> None:
+    def __init__(self, database: Path, threads: int = THREADS, name: str = "pages") -> None:
         self._database = database
         self._waiting: queue.Queue[tuple[Callable[[Database], Any], Future[Any]] | None] = queue.Queue(MOST_WAITING)
         """Filled by the event loop, emptied by the threads; None ends one of them."""
         self._count, self._over = threads, False
         for number in range(1, threads + 1):
-            threading.Thread(target=self._work, name=f"pages {number}", daemon=True).start()
+            threading.Thread(target=self._work, name=f"{name} {number}", daemon=True).start()
 
     async def call(self, function: Callable[[Database], T]) -> T:
         """What ``function(store)`` gives, run in one of the threads on one state of the database.

@@ -104,7 +104,7 @@ class Walk:
         """The last place that may hold a wanted reading, as of when the walk began or went on."""
         self.over = False
         self._first = 0
-        self._begun = False
+        self.begun = False
 
     def begin(self, store: Database) -> None:
         """Find where the readings lie. Raises StoreError; Pruned: those behind ``place`` are gone."""
@@ -114,14 +114,14 @@ class Walk:
             self.place = summaries.place_of(wanted.from_ms - SLACK_MS) - 1
             self.pruned_to = store.records.pruned()[0]
         self._first = self.place + 1
-        self._begun = True
+        self.begun = True
         self._demand_whole(store)
 
     def take(self, store: Database, most: int = PORTION) -> list[tuple[int, StoredRecord]]:
         """Up to ``most`` readings and their places; there may be none and ``over`` not yet be true. Raises StoreError;
         Pruned: what comes next has been pruned since the walk began."""
         with store.snapshot():
-            if not self._begun:
+            if not self.begun:
                 self.begin(store)
             else:
                 self._demand_whole(store)

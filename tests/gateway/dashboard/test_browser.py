@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,30 @@ def test_every_page_is_whole(site: Site, browser: Browser, language: str, theme:
             assert seen.page.locator("h1").count() == 1, path
         seen.open("/meters/export-main")
         assert seen.page.locator("h1").inner_text() == LABEL
+
+
+def test_an_export_is_what_the_command_writes(site: Site, browser: Browser, tmp_path: Path) -> None:
+    with window(browser, site.url) as seen:
+        seen.login("viewer")
+        first_record(seen)
+        for path in ("/meters/export-main", "/meters/export-main/records?from=-1h&to=now"):
+            seen.open(path)
+            seen.page.get_by_text("Export", exact=True).click()
+            fields = seen.page.locator("details.export")
+            begin, end = (fields.locator(f"[name={name}]").input_value() for name in ("from", "to"))
+            end = (datetime.fromisoformat(end) - timedelta(seconds=3)).isoformat()
+            fields.locator("[name=to]").fill(end)
+            assert (seen.faults(), seen.overflow() <= 0) == ([], True)
+            for form, options in (("csv", []), ("wide", ["--wide"]), ("jsonl", ["--format", "jsonl"])):
+                fields.locator("select").select_option(form)
+                with seen.page.expect_download() as waiting:
+                    fields.get_by_role("button").click()
+                waiting.value.save_as(tmp_path / "page")
+                words = ["readings", site.config.path, "export-main", "--from", begin, "--to", end, *options]
+                gateway_command(*words, "-o", tmp_path / f"command.{form}", "--format", form.replace("wide", "csv"))
+                exported = (tmp_path / "page").read_bytes()
+                assert exported == (tmp_path / f"command.{form}").read_bytes()
+                assert exported.count(b"\n") > 1
 
 
 def test_values_come_by_themselves(site: Site, browser: Browser) -> None:

@@ -1,0 +1,67 @@
+"""Exports of the pages: recorded readings of a period as a file, byte for byte what the command `readings` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from gateway.api.reading_lists import PLAIN, MakeWriter, ReadingList
+from gateway.config.model import Config
+from gateway.dashboard.time.asked_range import BadQuery, Bounds
+from gateway.errors import GatewayError
+from gateway.history.export_wide import WideCsvWriter
+from gateway.history.local_calendar import local
+from gateway.history.point_columns import columns_of, demand_points
+from gateway.history.value_lines import FOR_EVER_MS, Walk, Wanted
+from gateway.messages.message import Message
+from gateway.storage.database import Database
+
+WIDE: Final = "wide"
+FORMS: Final = {"csv": "csv", WIDE: "csv", "jsonl": "jsonl"}
+"""What a page's form calls a format, and the format that it is."""
+
+
+def export(config: Config, query: Sequence[tuple[str, str]], now_ms: int) -> ReadingList:
+    """The list that an address asks for.
+
+    Args:
+        config: the configuration in force.
+        query: ``meter`` (may come several times; none: all), ``points`` (names, separated by commas), ``from`` and
+            ``to`` as people write times (none: without end), ``form``.
+        now_ms: the time that ages count from.
+
+    Raises:
+        BadQuery: a time is none, or the form is not known. What only the database knows is refused as the list begins.
+    """
+    last = dict(query)
+    form = last.get("form", "csv")
+    if form not in FORMS:
+        raise BadQuery(Message("export-form", form=form[:40], forms=tuple(FORMS)))
+    bounds = Bounds.of(last, config.zone, now_ms)
+    begin_ms, end_ms = bounds.from_ms, bounds.to_ms
+    meters = tuple(dict.fromkeys(text for name, text in query if name == "meter" and text))
+    points = tuple(dict.fromkeys(name.strip() for name in last.get("points", "").split(",") if name.strip())) or None
+    of = meters or tuple(config.meters)
+
+    def prepare(store: Database) -> MakeWriter:
+        for meter in meters:
+            if meter not in config.meters and store.records.newest(meter, "reading") is None:
+                raise BadQuery(Message("page-no-meter", meter=meter[:80]))
+        try:
+            demand_points(config, store, of, points)
+        except GatewayError as error:
+            raise BadQuery(error.sentence) from None
+        if form != WIDE:
+            return PLAIN[form]
+        columns = columns_of(config, store, of, points)
+        if not columns:
+            raise BadQuery(Message("readings-wide-none", config=str(config.path), meters=of))
+        return partial(WideCsvWriter, columns=columns)
+
+    days = [local(ms, config.zone).strftime("%Y%m%dT%H%M%S") for ms in (begin_ms, end_ms) if ms is not None]
+    name = "_".join([*(meters if len(meters) == 1 else ["readings"]), *days, *([WIDE] if form == WIDE else [])])
+    headers = {"Content-Disposition": f'attachment; filename="{name}.{FORMS[form]}"'}
+    kept = None if points is None else frozenset(points)
+    walk = Walk(Wanted(meters or None, begin_ms or 0, FOR_EVER_MS if end_ms is None else end_ms, kept))
+    return ReadingList(walk, FORMS[form], prepare, headers)

@@ -1,0 +1,161 @@
+"""Long lists, written portion by portion in one thread for everybody who waits, in turn.
+
+A list may be as long as the database, and its client as slow as it likes: so no list is ever whole in memory, none
+holds a state of the database longer than for a portion, and no client gets a second portion while another waits for its
+first. The thread is a database reader with nothing else to do (``Reader``): pages never wait for it. Between two
+portions only their client is waited for, and for ``SEND_S`` at most.
+
+The first portion is made before the answer begins, so that what is wrong is a refusal with its status. What goes wrong
+behind it ends the list early, and its last line says so: a list without its end looks like a whole one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gateway.errors import Declined, GatewayError
+from gateway.messages.message import Message
+from gateway.storage.database import Database
+
+log = logging.getLogger("meterseal.pages")
+
+T = TypeVar("T")
+
+MOST = 16
+"""Lists that are written at once; they are what waits for the thread."""
+SEND_S = 10.0
+"""Seconds in which a client has to take a portion."""
+PIECE = 64 * 1024
+"""Bytes that the event loop hands over at a time."""
+
+
+class TooMany(Declined):
+    """Too many lists are being written."""
+
+
+class Reader(Protocol):
+    """A thread that reads the database."""
+
+    async def call(self, function: Callable[[Database], T]) -> T:
+        """What ``function(store)`` gives, run in the thread on one state of the database."""
+        ...
+
+
+class Listing(Protocol):
+    """One list. Its methods run in the thread, one after the other, each on a state of the database of its own."""
+
+    media_type: str
+    headers: Mapping[str, str]
+    """Of the answer; known once it has begun."""
+
+    def begin(self, store: Database) -> None:
+        """Find what it is of. Raises GatewayError: what is answered in its place."""
+        ...
+
+    def portion(self, store: Database) -> bytes:
+        """What comes next; b"" where there is nothing yet. Raises GatewayError: it ends here."""
+        ...
+
+    @property
+    def over(self) -> bool:
+        """Whether the last portion has been written."""
+        ...
+
+    def cut_short(self, error: GatewayError) -> bytes:
+        """The end of a list that ends early, which says so."""
+        ...
+
+
+class Portions:
+    """Writes lists by the ``reader``, a thread for them alone."""
+
+    def __init__(self, reader: Reader, most: int = MOST, send_s: float = SEND_S) -> None:
+        self._reader, self._most, self.send_s = reader, most, send_s
+        self.open = 0
+        """Lists that are being written."""
+        self.cut = 0
+        """Clients that were disconnected because they did not take a portion."""
+
+    async def answer(self, listing: Listing, holds: Callable[[], bool] = lambda: True) -> Response:
+        """The answer whose body is this list. ``holds``: whether whoever asked may still have it; where not, the
+        connection ends within the list.
+
+        Raises:
+            TooMany: too many lists are being written.
+            GatewayError: the list cannot begin.
+        """
+        if self.open >= self._most:
+            raise TooMany(Message("lists-too-many", most=self._most))
+        self.open += 1
+        try:
+
+            def begin(store: Database) -> bytes:
+                listing.begin(store)
+                return listing.portion(store)
+
+            first = await self._reader.call(begin)
+        except BaseException:
+            self.open -= 1
+            raise
+        return _Written(self, listing, first, holds)
+
+    async def next(self, listing: Listing) -> tuple[bytes, bool]:
+        """The next portion, and whether it is the last one."""
+        try:
+            data = await self._reader.call(listing.portion)
+        except GatewayError as error:
+            log.info("a list ends early: %s", error)
+            return listing.cut_short(error), True
+        return data, listing.over
+
+
+class _Written(Response):
+    """A list on its way to its client."""
+
+    def __init__(self, portions: Portions, listing: Listing, first: bytes, holds: Callable[[], bool]) -> None:
+        super().__init__(media_type=listing.media_type, headers=dict(listing.headers))
+        del self.headers["content-length"]
+        self._portions, self._listing, self._first, self._holds = portions, listing, first, holds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = scope["state"]["connection"]
+        connection.open_ended()
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            data, over = self._first, self._listing.over
+            if scope["method"] == "HEAD":
+                data, over = b"", True
+            while not connection.gone:
+                async with asyncio.timeout(self._portions.send_s):
+                    await _send(data, send, more=not over)
+                if over:
+                    return
+                if not self._holds():
+                    break
+                data, over = await self._portions.next(self._listing)
+        except TimeoutError:
+            self._portions.cut += 1
+            log.info("disconnected a client that did not take its list")
+        except Exception:  # a mistake of ours: the client sees a list without its end
+            log.exception("a list failed")
+        finally:
+            self._portions.open -= 1
+        connection.cut()
+        await send(_body(b"", more=False))  # which goes nowhere
+
+
+async def _send(data: bytes, send: Send, *, more: bool) -> None:
+    for start in range(0, len(data), PIECE):
+        await send(_body(data[start : start + PIECE], more=True))
+    if not more:
+        await send(_body(b"", more=False))
+
+
+def _body(data: bytes, *, more: bool) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": data, "more_body": more}
