@@ -86,6 +86,15 @@ class GridsInForce:
         end_ms = before_ms if by == at else self._begins_ms[by + 1]
         return self._places[by], begins_ms + (end_ms - 1 - begins_ms) // period_ms * period_ms
 
+    def next_due(self, from_ms: int) -> int | None:
+        """When the first poll from a moment on falls due, by the grids that are known; None: none does."""
+        for at in range(max(0, bisect_right(self._begins_ms, from_ms) - 1), len(self._grids)):
+            begins_ms, period_ms = self._grids[at]
+            due_ms = begins_ms + max(0, -((begins_ms - from_ms) // period_ms)) * period_ms if period_ms else None
+            if due_ms is not None and (at + 1 == len(self._grids) or due_ms < self._begins_ms[at + 1]):
+                return due_ms
+        return None
+
     def place_at(self, time_ms: int) -> int | None:
         """Which grid is in force at a moment, by its place in the order of announcement; None: none is."""
         at = bisect_right(self._begins_ms, time_ms) - 1

@@ -14,6 +14,7 @@ from gateway.config.notify import NOTIFY, NotifyEntry
 from gateway.dashboard.server import PagesServer
 from gateway.errors import GatewayError
 from gateway.history.backfill import Backfill
+from gateway.history.poll_counts import PollCounts
 from gateway.process.background import BackgroundTask
 from gateway.process.sd_notify import Manager
 from gateway.runtime.accounting import KeeperTask
@@ -49,6 +50,7 @@ def wanted(site: GatewayContext, loops: LoopHealth) -> list[Wanted]:
         Wanted("earlier readings", None, partial(EarlierReadings, site)),
         Wanted("lag", None, partial(LoopLag, loops.lag)),
         Wanted("summaries", tuple(site.config.meters), lambda: Backfill(site.config, site.clock, site.recorder)),
+        Wanted("polls", tuple(site.config.meters), lambda: PollCounts(site.config, site.clock, site.recorder)),
     ]
     found += (Wanted(f"feed {x.name}", x, partial(_feed, site, x)) for x in site.config.document.feed)
     found += (Wanted(NOTIFY + x.name, x, partial(_receiver, site, x)) for x in site.config.document.notify)

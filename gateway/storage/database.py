@@ -30,6 +30,7 @@ from gateway.storage.files import log_path, missing
 from gateway.storage.heard_table import HeardTokens
 from gateway.storage.key_table import ReplacedKeys
 from gateway.storage.notice_table import Notices
+from gateway.storage.poll_tables import PollHours
 from gateway.storage.record_tables import Epochs, Records
 from gateway.storage.repair_tables import Repairs
 from gateway.storage.summary_tables import Summaries
@@ -93,6 +94,7 @@ class Database:
         self.records, self.epochs = Records(self), Epochs(self)
         self.repairs, self.alarms, self.summaries = Repairs(self), Alarms(self), Summaries(self)
         self.batches, self.elsewhere = Batches(self, self.repairs), SealedElsewhere(self, self.repairs)
+        self.polls = PollHours(self)
         self.heard, self.replaced_keys = HeardTokens(self), ReplacedKeys(self)
         self.anchors, self.feeds = Anchors(self, self.batches), Feeds(self, self.records)
         self.notices = Notices(self, self.alarms)

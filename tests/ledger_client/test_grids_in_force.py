@@ -28,6 +28,8 @@ def test_grids_in_force_count_as_each_of_them(seed: int) -> None:
             last = made.last_due(to_ms)
             dues = [(t, in_force(grids, t)) for t in range(to_ms) if due_by(grids, t, t + 1)]
             assert last == ((dues[-1][1], dues[-1][0]) if dues else None)
+            coming = (t for t in range(from_ms, 500) if due_by(grids, t, t + 1))
+            assert made.next_due(from_ms) == next(coming, None)
             if from_ms <= to_ms:
                 few, all_ = (series_count(some, from_ms, ()) for some in (made.over(from_ms, to_ms), grids))
                 assert few.ends(to_ms) == all_.ends(to_ms)
@@ -36,6 +38,7 @@ def test_grids_in_force_count_as_each_of_them(seed: int) -> None:
 
 def test_without_grids_nothing_is_due() -> None:
     made = GridsInForce()
+    assert made.next_due(0) is None
     assert (made.due(0, 10), made.last_due(10), made.place_at(10), made.over(0, 10), made.first) == (
         0,
         None,
