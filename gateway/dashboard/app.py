@@ -24,6 +24,7 @@ from gateway.dashboard.auth.login_limits import Logins, TooOften
 from gateway.dashboard.auth.request_guard import Guard
 from gateway.dashboard.auth.sessions import ABSOLUTE_S, Asked, Done, Session, Visitors
 from gateway.dashboard.auth.users import User, Users
+from gateway.dashboard.content_coding import CODED, VARY, coded, coded_file, takes_gzip
 from gateway.dashboard.db_readers import Busy, Readers
 from gateway.dashboard.event_stream import Stream
 from gateway.dashboard.pages.alarms import MOST_TICKS
@@ -195,8 +196,11 @@ class App:
         if session is None:
             return _to_login(request)
 
+        gzip = takes_gzip(request.headers.get("accept-encoding", ""))
+
         async def made() -> Response:
-            return _response(await self._readers.call(view(self._asked(request, session))))
+            rest = view(self._asked(request, session))
+            return _response(await self._readers.call(lambda store: coded(rest(store), gzip=gzip)))
 
         if WATCHING not in request.headers:
             return await made()
@@ -235,7 +239,10 @@ class App:
             return Response("file not found\n", 404)
         content, media_type, digest = found
         kept = f"public, max-age={YEAR_S}, immutable" if request.url.query == digest else "no-cache"
-        return Response(content, media_type=media_type, headers={"Cache-Control": kept, "ETag": f'"{digest}"'})
+        headers = {"Cache-Control": kept, "ETag": f'"{digest}"', **VARY}
+        if takes_gzip(request.headers.get("accept-encoding", "")) and (packed := coded_file(content)):
+            content, headers = packed, {**headers, **CODED, "ETag": f'"{digest}-gzip"'}
+        return Response(content, media_type=media_type, headers=headers)
 
     async def _login_page(self, request: Request) -> Response:
         return self._chosen(request) or self._show_login(request, "")

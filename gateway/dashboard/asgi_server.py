@@ -24,6 +24,7 @@ from gateway.dashboard.auth.kept_sessions import FILE, SessionFile
 from gateway.dashboard.auth.request_guard import MAX_HEAD
 from gateway.dashboard.auth.sessions import Asked, Sessions
 from gateway.dashboard.auth.users import Users, users_file
+from gateway.dashboard.content_coding import coded_file
 from gateway.dashboard.db_readers import Readers
 from gateway.dashboard.render import html
 from gateway.dashboard.routes import contents
@@ -52,6 +53,8 @@ class Serving:
         self._config, self._web = config, web
         access = exposure.access(config, web)
         html.prepare()
+        for content, _, _ in filter(None, map(html.static, html.STATIC)):
+            coded_file(content)
         self._token = access.token
         self._turnstile = Turnstile(
             head_s=HEAD_S, request_s=REQUEST_S, idle_s=IDLE_S, most=MOST, most_of_one=MOST_OF_ONE
