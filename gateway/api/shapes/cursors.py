@@ -19,6 +19,8 @@ from ledger_client.formats.base64url import base64url, unbase64url
 VERSION: Final = b"\x01"
 LONGEST: Final = 400
 """Characters of a cursor."""
+MOST: Final = 1 << 62
+"""No number of a place is larger."""
 _QUERY, _SUM = 8, 6
 
 Place = tuple[int | str, ...]
@@ -57,9 +59,16 @@ def _place(data: bytes) -> Place | None:
         found = json.loads(data)
     except ValueError:
         return None
-    if not isinstance(found, list) or not all(type(one) in (int, str) for one in found) or _plain(found) != data:
+    if not isinstance(found, list) or not all(map(_fits, found)) or _plain(found) != data:
         return None
     return tuple(found)
+
+
+def _fits(one: object) -> bool:
+    """Whether a database takes it: no lone surrogate, no number beyond 64 bits."""
+    if isinstance(one, str):
+        return not any("\ud800" <= character <= "\udfff" for character in one)
+    return type(one) is int and abs(one) <= MOST
 
 
 def _hash(query: Mapping[str, object]) -> bytes:
