@@ -15,6 +15,7 @@ from gateway.dashboard.pages.headline import headline
 from gateway.dashboard.pages.ledgers import oldest_unanchored_ms
 from gateway.dashboard.pages.overview import doubts_of_all, meter_row
 from gateway.dashboard.pages.page import Document
+from gateway.dashboard.pages.totals import kilo, power_of, state_of
 from gateway.dashboard.render import formats
 from gateway.messages.reasons import NO_ANSWER
 from gateway.recording.live_state import MeterNow
@@ -23,11 +24,13 @@ from gateway.runtime.context import GatewayContext
 from gateway.standing import Standing
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Database
+from gateway.totals.sources import Source
 from gateway.verdicts import worst
 
 
-def source(site: GatewayContext) -> Callable[[Database], Document]:
-    """The part of the document that memory has; the rest is read from the database."""
+def source(site: GatewayContext, sources: Callable[[Config], Mapping[str, Source]]) -> Callable[[Database], Document]:
+    """The part of the document that memory has; the rest is read from the database. ``sources``: the meters of the
+    totals."""
     config, seen = site.config, [now.copy() for now in site.live.meters.values()]
     listed, health, now_ms = site.board.listed(), site.recorder.health(), site.clock.now_ms()
     head: dict[str, Any] = {
@@ -40,8 +43,13 @@ def source(site: GatewayContext) -> Callable[[Database], Document]:
     def rest(store: Database) -> Document:
         last = store.batches.last()
         batch = {"oldest": oldest_unanchored_ms(config, store), "batch": last.batch if last else None}
-        first = {"headline": _headline(config, seen, listed, health, now_ms)}
-        return {"meters": {now.name: meter(config, now) for now in seen}, "head": head | batch | first}
+        power = power_of(sources(config), seen, health["every_poll"], now_ms)
+        first = {"headline": _headline(config, seen, listed, health, now_ms), "totals": state_of(power)}
+        return {
+            "meters": {now.name: meter(config, now) for now in seen},
+            "totals": {name: formats.compared(kilo(flow.amount)) for name, flow in power.items()},
+            "head": head | batch | first,
+        }
 
     return rest
 
@@ -75,13 +83,14 @@ def meter(config: Config, now: MeterNow) -> Mapping[str, Any]:
     flags = 0
     for value in reading.values:
         flags |= value.quality
-    short = {value.name: formats.short(value.value, value.unit) for value in shown}
+    sized, ways = values.with_ways(shown, profile.positive)
+    short = {value.name: formats.short(*formats.of_one(*value[:3])) for value in sized}
     return silence | {
         "t": reading.time_ms,
         "q": worst(value.quality for value in reading.values),
         "f": flags,
         "s": "not-recorded" if isinstance(now.newest, NotRecorded) else "live",
-        "v": {point: [text.digits, text.unit] for point, text in short.items()},
+        "v": {point: [text.digits, text.unit, ways.get(point, "")] for point, text in short.items()},
         "n": values.number(shown[0]) if shown else None,
         **({"o": [one.point for one in values.beyond(reading, limits, turned_as)]} if limits else {}),
     }

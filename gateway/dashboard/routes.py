@@ -21,6 +21,7 @@ from gateway.dashboard.pages.diagnosis import Rounds
 from gateway.dashboard.pages.line_load import Loads
 from gateway.dashboard.pages.page import Answer, NotFound, Pages, Rest, View
 from gateway.dashboard.pages.sparklines import Sparks
+from gateway.dashboard.pages.totals import site_totals
 from gateway.dashboard.render.html import Visitor, page, static
 from gateway.dashboard.time.paging import number_of
 from gateway.dashboard.time_views import TimeViews
@@ -29,10 +30,14 @@ from gateway.evidence import prove
 from gateway.messages.message import Message
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
+from gateway.totals.power import Newest, silences
+from gateway.totals.reading import EnergyReader
 from ledger_client.messages import Sentence
 
 Facts = Callable[[Database], dict[str, Any]]
 MSEAL = "application/octet-stream"
+FIRST_S = 0.3
+"""Seconds that the site page waits for energies which were not read yet."""
 WAIT_S = 1.0
 """Seconds that a page of figures waits for what is being read."""
 
@@ -58,7 +63,7 @@ def contents(site: GatewayContext) -> Pages:
         "/diagnosis": made.diagnosis,
         "/configuration": made.configuration,
     }
-    return Pages(views, partial(source, site), made.login, made.problem, static, made.close)
+    return Pages(views, partial(source, site, made.energies.sources), made.login, made.problem, static, made.close)
 
 
 class _Views:
@@ -70,14 +75,22 @@ class _Views:
         self._rows = StatedRows(site.config.data / FOLDER)
         self._registries = Registries(site.in_force)
         self._gateway, self._now_ms = site.config.gateway_id, site.clock.now_ms
+        self.energies = EnergyReader(site.in_force, lambda: site.keeper.known, self._rows, self._now_ms, self._silent)
         self._site = site
         site.hub.listeners += (self._loads.hear, self._sparks.hear)
 
     def close(self) -> None:
         """End the questions to ledgers, and the listeners at the hub."""
         self._registries.close()
+        self.energies.close()
         for listener in (self._loads.hear, self._sparks.hear):
             self._site.hub.listeners.remove(listener)
+
+    def _silent(self) -> dict[str, str]:
+        """The meters of the totals that give no reading now, and why. In the event loop."""
+        seen, health = self._site.live.meters.values(), self._site.recorder.health()
+        newest = {now.name: Newest.of(now) for now in seen}
+        return silences(self.energies.sources(self._site.config), newest, health["every_poll"], self._now_ms())
 
     def rest(self, asked: Asked, template: str, facts: Facts, here: str = "") -> Rest:
         """What is left to do of a page in a thread."""
@@ -100,11 +113,18 @@ class _Views:
         """The whole gateway at a glance."""
         facts, config = site_view.look(self._site, self._loads, self._sparks), self._site.config
         facts = replace(facts, accounts=site_view.statements(self._site.keeper.look()))
-        return self.rest(
-            asked,
-            "site",
-            lambda store: {"site": site_view.complete(facts, config, store), "many_left": site_view.MANY_LEFT},
-        )
+        energies = self.energies.look()
+
+        def whole(store: Database) -> dict[str, Any]:
+            found = energies if energies.at_ms else self.energies.wait(FIRST_S)
+            totals = site_totals(
+                self.energies.sources(config), [now for seen in facts.seen.values() for now in seen],
+                facts.health["every_poll"], facts.now_ms, found, config.zone,
+            )  # fmt: skip
+            shown = replace(site_view.complete(facts, config, store), totals=totals)
+            return {"site": shown, "many_left": site_view.MANY_LEFT}
+
+        return self.rest(asked, "site", whole)
 
     def meter(self, asked: Asked) -> Rest:
         """One meter."""

@@ -130,11 +130,19 @@ class EnergyReader:
     ) -> None:
         """``silent``: the meters that give no reading, and why; called in the thread that looks."""
         self._in_force, self._known, self._rows, self._now_ms, self._silent = in_force, known, rows, now_ms, silent
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.RLock())
         self._newest, self._read_s, self._took_s = Energies(), 0.0, 0.0
         self._config: Config | None = None
+        self._sources: tuple[Config, Mapping[str, Source]] | None = None
         self._working = self._over = False
         self._kept: dict[str, Runs] = {}
+
+    def sources(self, config: Config) -> Mapping[str, Source]:
+        """The meters of the totals by a configuration."""
+        with self._changed:
+            if self._sources is None or self._sources[0] is not config:
+                self._sources = config, sources_of(config)
+            return self._sources[1]
 
     def look(self) -> Energies:
         """The newest result; begins to read where it is old, or of another configuration. Does not wait."""

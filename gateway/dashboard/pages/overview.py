@@ -7,7 +7,7 @@ what the database holds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import and_
 from typing import Any
@@ -23,6 +23,7 @@ from gateway.dashboard.pages.ledgers import LedgerNow, ledgers, oldest_unanchore
 from gateway.dashboard.pages.line_load import Loads
 from gateway.dashboard.pages.record_state import State, States, newest
 from gateway.dashboard.pages.sparklines import Course, Sparks
+from gateway.dashboard.pages.totals import SiteTotals
 from gateway.errors import StoreError
 from gateway.fieldbus.specs import FieldLine
 from gateway.messages.languages import Stored
@@ -82,6 +83,8 @@ class MeterRow:
     """The points that have limits, as they are shown."""
     beyond: tuple[values.Beyond, ...] = ()
     """Values outside their limits."""
+    ways: Mapping[str, str] = field(default_factory=dict)
+    """By point, whether a power is given to the grid or taken from it; what is shown has no sign then."""
 
     @property
     def late(self) -> bool:
@@ -177,6 +180,7 @@ class SiteFacts:
     oldest_unanchored_ms: int | None = None
     commit_every: str = ""
     accounts: StatementsNow | None = None
+    totals: SiteTotals | None = None
 
     @property
     def meters(self) -> Sequence[MeterRow]:
@@ -306,11 +310,13 @@ def meter_row(config: Config, now: MeterNow, now_ms: int, course: Course = (), e
         flags |= value.quality
     limits = config.limits.get(name, {})
     turned_as = values.turns(meter, profile)
+    shown, ways = values.with_ways(values.by_name(reading, points, turned_as), profile.positive)
     return replace(
         row,
         limited=tuple(turned_as[point].name if point in turned_as else point for point in limits),
         beyond=values.beyond(reading, limits, turned_as) if limits else (),
-        shown=values.by_name(reading, points, turned_as),
+        shown=shown,
+        ways=ways,
         count=len(reading.values),
         verdict=worst(value.quality for value in reading.values),
         flags=flags,

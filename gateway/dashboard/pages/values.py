@@ -10,6 +10,7 @@ from statistics import median_low
 from gateway.config.bus import Meter
 from gateway.config.limits import Limit
 from gateway.devices.knowledge.direction import Turned
+from gateway.devices.knowledge.quantities import Direction, has_sign
 from gateway.devices.points import Point, Profile
 from gateway.devices.turned_values import shown, turned_point, turns_of
 from gateway.history.series import APART
@@ -78,6 +79,21 @@ def by_name(reading: Reading, names: Sequence[str], turned_as: Mapping[str, Turn
     """The values of these points as pages show them, as far as the reading has them."""
     found = {value.name: value for value in reading.values if value.name in names}
     return shown((found[name] for name in names if name in found), turned_as)
+
+
+def with_ways(values: Iterable[Value], positive: Direction | None) -> tuple[tuple[Value, ...], Mapping[str, str]]:
+    """Values for people: an active power without its sign, and by its name whether it is ``given`` to the grid or
+    ``taken`` from it. ``positive``: which way it is above 0; None: not known, and the sign stays."""
+    found, ways = list[Value](), dict[str, str]()
+    for value in values:
+        content = value.value
+        if positive is None or not has_sign(value.name) or (size := number(value)) is None:
+            found.append(value)
+            continue
+        if size:
+            ways[value.name] = "taken" if (size > 0) == (positive == "import") else "given"
+        found.append(value._replace(value=-content if size < 0 else content))  # type: ignore[operator]  # a number
+    return tuple(found), ways
 
 
 def beyond(reading: Reading, limits: Mapping[str, Limit], turned_as: Mapping[str, Turned]) -> tuple[Beyond, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from decimal import Decimal
+from math import floor, log10
 from typing import Final
 
 from gateway.dashboard.render.catalog import Words
@@ -21,6 +22,7 @@ UNITS: Final = {
 }  # fmt: skip
 _KILO: Final = {"W": "kW", "Wh": "kWh", "VA": "kVA", "VAh": "kVAh", "var": "kvar", "varh": "kvarh"}
 _MEGA: Final = {"kW": "MW", "kWh": "MWh", "kVA": "MVA", "kVAh": "MVAh", "kvar": "Mvar", "kvarh": "Mvarh"}
+_COMPARED: Final = {"W": (1e3, "kW"), "kW": (1.0, "kW"), "Wh": (1e6, "MWh"), "kWh": (1e3, "MWh")}
 _STEPS: Final = {"day": "%Y-%m-%d", "month": "%Y-%m"}
 THIN: Final = "\u202f"  # between thousands, and between a number and its unit
 
@@ -50,10 +52,14 @@ def exact(value: Content, unit_name: str | None) -> Shown:
 
 
 def short(value: Content, unit_name: str | None) -> Shown:
-    """A value with four or five digits, in a larger unit where that is easier to read: ``18.24 kW``."""
+    """A value with four or five digits: active power in kW and energy in MWh, so that rows compare; others in a larger
+    unit where that is easier to read."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return exact(value, unit_name)
     number = float(value)
+    if unit_name in _COMPARED:
+        divisor, name = _COMPARED[unit_name]
+        return Shown(_grouped(_fine(number / divisor)), name)
     divisor, name = scale(number, unit_name)
     return Shown(_grouped(_rounded(number / divisor)), unit(name))
 
@@ -70,6 +76,25 @@ def scale(peak: float, unit_name: str | None) -> tuple[float, str]:
 def rounded(number: float | None) -> str:
     """A number of a chart, with four or five digits."""
     return "—" if number is None else _grouped(_rounded(number))
+
+
+def compared(number: float | None) -> str:
+    """A number of kW or MWh."""
+    return "—" if number is None else _grouped(_fine(number))
+
+
+def of_one(name: str, value: Content, unit_name: str | None) -> tuple[Content, str | None]:
+    """A power factor that is recorded in percent as a part of 1, anything else as it is."""
+    if unit_name != "/100" or not name.startswith("power_factor") or isinstance(value, bool | str) or value is None:
+        return value, unit_name
+    return value / 100 if isinstance(value, float) else Decimal(value) / 100, "/"
+
+
+def _fine(number: float) -> str:
+    """Three digits of a small number, so that it is never a 0 that it is not."""
+    if not 0 < abs(number) < 1:
+        return _rounded(number)
+    return f"{number:.{min(8, 2 - floor(log10(abs(number))))}f}"
 
 
 def _rounded(number: float) -> str:

@@ -21,14 +21,16 @@ from markupsafe import Markup
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.pages.charts import Chart, Step, kind_of
 from gateway.dashboard.pages.events import event_name, plain, worded
-from gateway.dashboard.render import chart_svg, figures_words, formats
+from gateway.dashboard.render import chart_svg, figures_words, formats, totals_words
 from gateway.dashboard.render.alarm_words import advice, what
 from gateway.dashboard.render.catalog import Words
 from gateway.dashboard.render.chart_svg import Frame
 from gateway.dashboard.render.commissioned import commissioned
+from gateway.dashboard.render.flow_svg import picture
 from gateway.dashboard.render.formats import Times
 from gateway.dashboard.render.merkle_svg import drawing
 from gateway.dashboard.time.asked_range import stamp
+from gateway.devices.knowledge.quantities import has_sign
 from gateway.messages.alarm_kinds import LINE_CODES
 from gateway.messages.languages import (
     LANGUAGES,
@@ -41,6 +43,7 @@ from gateway.messages.languages import (
 )
 from gateway.messages.message import Message
 from gateway.messages.reasons import CAUSES, why
+from gateway.totals.periods import PERIODS
 from gateway.verdicts import VERDICTS, shared_flags, verdict
 from ledger_client import message_formats
 from ledger_client.formats.senml import Number, Quality
@@ -189,10 +192,15 @@ def environment(language: str) -> Environment:
         offset_of=figures_words.offset,
         called=figures_words.called,
         commissioned=partial(commissioned, language),
+        periods=PERIODS,
+        flow_picture=partial(picture, words),
+        total=partial(totals_words.total, words),
+        lacking=partial(totals_words.lacking, words),
+        statuses_of=partial(totals_words.statuses_of, words),
     )
     env.filters.update(
         age=partial(_age, words),
-        short=lambda v: formats.short(v.value, v.unit),
+        short=lambda v: formats.short(*formats.of_one(v.name, v.value, v.unit)),
         exact=lambda v: formats.exact(v.value, v.unit),
         end_of=_end,
         verdict=verdict,
@@ -207,6 +215,7 @@ def environment(language: str) -> Environment:
         event_name=event_name,
         without=lambda flags, others: flags & ~others,
         rounded=formats.rounded,
+        signed=has_sign,
         in_words=in_words,
         sentence=lambda fields: sentence_in(fields, fields["text"]),
         fix_in_words=partial(fix_in_language, language=language),
@@ -266,6 +275,8 @@ def draw(words: Words, times: Times, chart: Chart) -> Drawn:
     """A chart in the words and the zone of a page."""
     peak = max((abs(v) for s in chart.steps for v in (s.low, s.high) if v is not None), default=0.0)
     divisor, name = formats.scale(peak, chart.quantity.unit)
+    if formats.of_one(chart.quantity.point, 0, chart.quantity.unit)[1] != chart.quantity.unit:
+        divisor, name = 100.0, "/"
     unit = formats.unit(name)
     steps = [
         replace(
@@ -365,5 +376,6 @@ def _live_words(words: Words) -> str:
         "none": words("site.anchoring-none"),
         "last": words("site.last"),
         "well": words("site.meters-of", n="#n", all="#a"),
+        "ways": {way: words(f"totals.{way}") for way in ("given", "taken")},
     }
     return json.dumps(sentence, ensure_ascii=False, separators=(",", ":"))

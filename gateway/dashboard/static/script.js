@@ -175,11 +175,12 @@
       tag.title = "";
       put(tag, words.states[now.s]);
     }
-    for (const [point, [digits, unit]] of Object.entries(now.v || {})) {
+    for (const [point, [digits, unit, way]] of Object.entries(now.v || {})) {
       const value = row.querySelector('[data-value="' + CSS.escape(point) + '"]');
       if (value) {
         put(value.querySelector("b"), digits);
         put(value.querySelector("i"), unit);
+        put(value.querySelector("em"), words.ways[way] || "");
       }
     }
     const quality = row.cells[3], shared = document.querySelector("[data-shared]");
@@ -224,6 +225,9 @@
       site.meters[name] = now;
       meter(name, now);
     }
+    for (const [flow, digits] of Object.entries(change.totals || {})) {
+      for (const shown of document.querySelectorAll('[data-flow="' + CSS.escape(flow) + '"]')) put(shown, digits);
+    }
     const head = change.head || {};
     if (head.alarms) {
       const count = String(head.alarms.length), sign = document.querySelector("[data-alarms]");
@@ -234,7 +238,7 @@
     }
     const other = (key) => key in head && key in site.head && String(head[key]) !== String(site.head[key]);
     if (["alarms", "over", "acked", "texts"].some(other)) renew();
-    else if (other("headline")) renew(Math.max(0, 4500 - (Date.now() - renewed))); // meters may come and go each second
+    else if (other("headline") || other("totals")) renew(Math.max(0, 4500 - (Date.now() - renewed))); // meters may come and go each second
     else if (other("batch")) renew(5000 * Math.random());
     if (head.oldest !== undefined) {
       const oldest = document.querySelector("[data-oldest]");

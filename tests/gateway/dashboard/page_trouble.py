@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC
+from fractions import Fraction
 from typing import Any
 
 from gateway.accounting.statements.retention import Retention
@@ -19,6 +20,7 @@ from gateway.dashboard.pages.line_load import Loads
 from gateway.dashboard.pages.overview import FeedRow, MeterRow, SiteFacts
 from gateway.dashboard.pages.record_state import State
 from gateway.dashboard.pages.sparklines import Sparks
+from gateway.dashboard.pages.totals import Column, SiteTotals
 from gateway.dashboard.render.html import Visitor, page, static
 from gateway.dashboard.time.asked_range import Bounds
 from gateway.dashboard.time.paging import Turn
@@ -30,6 +32,8 @@ from gateway.standing import Standing
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Database
+from gateway.totals.flows import Flow, Lack
+from gateway.totals.periods import PERIODS
 from ledger_client.formats.record import Coverage
 from ledger_client.formats.senml import Quality, Value
 from tests.support.epochs import epoch
@@ -84,7 +88,11 @@ async def trouble(loaded: Config) -> AsyncIterator[dict[str, Page]]:
         bad = replace(whole, row=_lost(whole.row, now_ms), values=VALUES, symbols=SYMBOLS, coverage=_coverage(now_ms))
         listed = batches.batches(store, Bounds(), Turn(), "demo-ledger was not asked yet what it holds")
         yield {
-            "site": made("site", many_left=10_000, site=_site(well, loaded, store, now_ms)),
+            "site": made(
+                "site", many_left=10_000, site=replace(_site(well, loaded, store, now_ms), totals=totals(now_ms))
+            ),
+            "site, totals by plan": made("site", many_left=10_000, site=replace(well, totals=totals(now_ms, "plant"))),
+            "site, totals pending": made("site", many_left=10_000, site=replace(well, totals=pending(now_ms))),
             "site, clock unknown": made("site", many_left=10_000, site=_clock(well, now_ms)),
             "site, over": made("site", many_left=10_000, site=replace(well, alarms=_alarms(now_ms)[-1:])),
             "meter, silent": made("meter", meter=bad),
@@ -134,6 +142,29 @@ def _coverage(now_ms: int) -> tuple[Coverage, ...]:
         Coverage(now_ms - 60 * MIN, now_ms, 460, 7, missed),
         Coverage(now_ms - 120 * MIN, now_ms - 60 * MIN, 4, 4, {}),
     )
+
+
+def totals(now_ms: int, plan: str = "") -> SiteTotals:
+    """Totals of every flow, some of which lack parts; by the readings of meters, or by a plan."""
+    lacks = Lack("pv-2", "silent", now_ms - 30 * MIN), Lack(LONG, "begins-late")
+    statuses = (("measured", Fraction(1_000_000)), ("unknown", None)) if plan else ()
+    power = {
+        "generation": Flow(Fraction(24_300), 4, lacks),
+        "consumption": Flow(Fraction(61_234), 3, computed=True),
+        "import": Flow(Fraction(0), 1),
+        "export": Flow(Fraction(1_234_567), 1),
+        "charge": Flow(None, 1, (Lack("battery", "no-sign"),)),
+        "discharge": Flow(None, 1, (Lack("battery", "no-sign"),)),
+    }
+    energy = {name: replace(flow, statuses=statuses) for name, flow in power.items()}
+    column = Column(plan, 3, UTC, dict.fromkeys(PERIODS, energy))
+    return SiteTotals(power, (column,), now_ms, False, None, UTC)
+
+
+def pending(now_ms: int) -> SiteTotals:
+    """Totals of a gateway that has just started: nothing was read yet, and the energies are being read."""
+    power = {name: Flow(None, 1, (Lack("pv", "no-reading"),)) for name in ("generation", "consumption")}
+    return SiteTotals(power, (), 0, True, Message("figures-rows-missing", folder="x", from_ms=0, to_ms=now_ms), UTC)
 
 
 def _site(well: SiteFacts, loaded: Config, store: Database, now_ms: int) -> SiteFacts:

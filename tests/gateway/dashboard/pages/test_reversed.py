@@ -23,6 +23,7 @@ from gateway.dashboard.pages.values import Beyond, beyond, headline, shown_as, t
 from gateway.devices.profile import load_profile
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Database
+from gateway.totals.reading import sources_of
 from ledger_client.formats.record import parse_record
 from ledger_client.formats.senml import Number, Reading, Value
 from tests.gateway.dashboard.looks import looker
@@ -102,7 +103,7 @@ def seen(folder: Path, *, is_reversed: bool) -> Seen:
                 charts.chart(store, "export-main", drawn[point], "1h", now_ms, loaded.zone)
                 for point in ("active_power_total", "energy_import")
             )
-            live = live_events.source(running)(store)["meters"]["export-main"]
+            live = live_events.source(running, sources_of)(store)["meters"]["export-main"]
             store.close()
             recorded = {value.name: value.value for value in body.values}
             return Seen(pages, dict(live), power, energy, recorded)
@@ -148,8 +149,11 @@ def test_pages_turn_the_values_and_say_so(
 
 def test_the_site_page_and_its_live_values_agree(turned_site: Seen, usual_site: Seen) -> None:
     page = turned_site.pages["/ en"]
-    for point, (digits, unit) in turned_site.live["v"].items():
-        assert f'<span data-value="{point}"><b>{digits}</b> <i>{unit}</i>' in page, point
+    for point, (digits, unit, way) in turned_site.live["v"].items():
+        shown = f'<span data-value="{point}"><b>{digits}</b> <i>{unit}</i>'
+        assert f"{shown} <em>{way}</em>" in page if way else shown in page, point
+    powers = [seen.live["v"]["active_power_total"] for seen in (turned_site, usual_site)]
+    assert powers == [["1.500", "kW", "taken"], ["1.500", "kW", "given"]]
     assert turned_site.live["n"] == 1500.0
     assert usual_site.live["n"] == -1500.0
 
