@@ -23,7 +23,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "benchmarks": ("audit",),
     "benchmarks.carbon": ("accounting", "claims"),
     "benchmarks.commissioning": ("cabinet", "catalog", "identify", "scan"),
-    "benchmarks.failures": ("cut",),
+    "benchmarks.failures": ("cut", "notify"),
     "benchmarks.installed": ("package",),
     "benchmarks.ledgers": ("ledger",),
     "benchmarks.rates": ("commands", "feed", "fieldbus-line", "fieldbus-tcp", "merkle", "pages", "pipeline", "writer"),

@@ -35,6 +35,7 @@ SHOWN_BY = {
     "ledger": "layout/test_bench_ledger.py",
     "ledger-hostile": "ledger_client/transparency/test_hostile.py",
     "ledger-kills": "ledger_client/transparency/test_killed_policy.py",
+    "notify": "system/benches/test_notify.py",
     "outage": "system/benches/test_outage.py",
     "parsers": "layout/test_bench_parsers.py",
     "soak": "system/benches/test_soak.py",

@@ -26,6 +26,11 @@ def deliver(entry: NotifyEntry, base: Path, notification: Notification) -> Deliv
         raise NotDelivered(Message("at", place=entry.server, what=sentence_of(error))) from None
 
 
+def prepare(entry: NotifyEntry) -> None:
+    """Load what delivering needs, so that the first message does not wait for that."""
+    _ways(entry)
+
+
 def _ways(entry: NotifyEntry) -> Callable[[NotifyEntry, Path, Notification], Delivered]:
     if entry.type == "email":
         from gateway.alarms.notification.mail import send_mail  # what other receivers need not load

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.alarms.notification import pacing
-from gateway.alarms.notification.delivery import deliver
+from gateway.alarms.notification.delivery import deliver, prepare
 from gateway.alarms.notification.notice_book import NoticeBook
 from gateway.alarms.notification.notification import Notification, in_order, notification_id
 from gateway.alarms.notification.outcome import Delivered, NotDelivered
@@ -55,6 +55,8 @@ class Receiver(BackgroundTask):
         """By message: failed attempts of this process."""
         self._not_before_ms: dict[str, int] = {}
         """By message: when it is tried again, by the schedule's clock."""
+        self._refused: set[str] = set()
+        """Messages that the server did not want, which keep their pauses when it takes another."""
         self._away = False
         """At the last attempt the server was not to be had, or not for us."""
         self._failing: tuple[Sentence, int] | None = None
@@ -88,11 +90,11 @@ class Receiver(BackgroundTask):
 
     async def run(self) -> None:
         """Notify until cancelled."""
-        await self._begin()
+        await self.begin()
         try:
             while True:
                 self._wake.clear()
-                wait_ms = await self._turn()
+                wait_ms = await self.turn()
                 try:
                     async with asyncio.timeout(max(0, min(wait_ms, LOOK_MS)) / 1000):
                         await self._wake.wait()
@@ -101,8 +103,10 @@ class Receiver(BackgroundTask):
         finally:
             self._book.write_last()
 
-    async def _begin(self) -> None:
+    async def begin(self) -> None:
+        """Take over what has been notified, and the alarms that are open."""
         rows = await self._book.load()
+        await in_thread(partial(prepare, self._entry), f"notify {self._entry.name}")
         if self._selection is None:
             self._selection = selection = Selection(self._entry, self._book.has)
             now_ms, known = self._clock.now_ms(), {row.id for row in self._open}
@@ -113,7 +117,7 @@ class Receiver(BackgroundTask):
             for row in heard:
                 self._hear(row)
 
-    async def _turn(self) -> int:
+    async def turn(self) -> int:
         """Collect what is due, have it written, and try one message. Returns how long until there is more to do, in
         ms."""
         selection, now_ms = self._selection, self._clock.now_ms()
@@ -185,12 +189,13 @@ class Receiver(BackgroundTask):
         self._delivered += 1
         if delivered.missed:
             self._fails(Message("notify-recipients", server=self._entry.server, names=delivered.missed))
-        self._not_before_ms = {other: 0 for other in self._not_before_ms if other != name}
+        self._not_before_ms = {other: at for other, at in self._not_before_ms.items() if other in self._refused}
         self._done(name, notices, "sent")
 
     def _failed(self, name: str, notices: Sequence[Notice], error: NotDelivered) -> None:
         self._fails(error.sentence)
         self._away = not error.refused
+        (self._refused.add if error.refused else self._refused.discard)(name)
         failures = self._failures[name] = self._failures.get(name, 0) + 1
         again_ms = self._clock.schedule_ms() + pacing.pause_ms(failures, error.retry_after_s)
         for other in [name] if error.refused else self._book.messages():
@@ -206,6 +211,7 @@ class Receiver(BackgroundTask):
 
     def _done(self, name: str, notices: Sequence[Notice], outcome: Outcome) -> None:
         self._failures.pop(name, None)
+        self._refused.discard(name)
         self._not_before_ms.pop(name, None)
         done_ms, board = self._clock.now_ms(), self._site.board
         self._book.put(replace(one, done_ms=done_ms, outcome=outcome) for one in notices)

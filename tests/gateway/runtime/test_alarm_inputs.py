@@ -404,3 +404,27 @@ def test_a_feed_that_tells_nobody_for_two_minutes_is_an_alarm_until_it_is_connec
         assert not ears.one().active, "a feed that is no more is not away"
 
     with_ears(tmp_path, work)
+
+
+def test_a_receiver_that_fails_for_two_minutes_is_an_alarm_until_it_takes_a_message(tmp_path: Path) -> None:
+    def work(ears: Ears) -> None:
+        why = Message("errno-timed-out")
+        now: dict[str, Any] = {"failing": True, "state": str(why), **why.to_fields(), "since": ears.clock.now_ms()}
+        ears.site.receivers.join("duty", lambda: now)
+
+        def passes(seconds: int) -> None:
+            for _ in range(seconds):
+                ears.sources._look_at_receivers()
+                ears.passes(1)
+
+        passes(119)
+        assert ears.board.listed() == []
+        passes(3)
+        failing = ears.one()
+        assert (failing.source, failing.code, failing.line) == (GATEWAY, "notify-failing", "notify duty")
+        assert failing.message == Message("notify-failing", receiver="duty", state=why)
+        now["failing"] = False
+        passes(12)
+        assert not ears.one().active
+
+    with_ears(tmp_path, work)
