@@ -27,6 +27,7 @@ from gateway.dashboard.time.paging import number_of
 from gateway.dashboard.time_views import TimeViews
 from gateway.errors import GatewayError
 from gateway.evidence import prove
+from gateway.history.completeness import completeness
 from gateway.messages.message import Message
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
@@ -60,6 +61,7 @@ def contents(site: GatewayContext) -> Pages:
         "/batches/{batch}": made.batch,
         "/events": timed.events,
         "/alarms": made.alarms,
+        "/completeness": made.completeness,
         "/diagnosis": made.diagnosis,
         "/configuration": made.configuration,
     }
@@ -188,6 +190,12 @@ class _Views:
         """What stands, and what can be done about it."""
         facts = alarms.look(self._site.board, number_of(asked.query.get("tick")))
         return self.rest(asked, "alarms", lambda store: {"alarms": alarms.complete(facts, store)})
+
+    def completeness(self, asked: Asked) -> Rest:
+        """Which share of the due polls of each meter is recorded."""
+        now_ms, meters = self._now_ms(), self._site.config.meters
+        periods_ms = {name: meter.every for name, meter in meters.items()}
+        return self.rest(asked, "completeness", lambda store: {"rows": completeness(store, periods_ms, now_ms)})
 
     def diagnosis(self, asked: Asked) -> Rest:
         """The page of the doctor's findings."""

@@ -34,11 +34,23 @@ class Window:
     asleep: int
 
     @property
+    def awake(self) -> int:
+        """The polls that were due while the meter was not asleep."""
+        return self.due - self.asleep
+
+    @property
     def share(self) -> float | None:
         """The recorded polls among those that were due and not asleep, 0…1; None: it is not known, or there were none.
         1 only where each of them is recorded."""
-        awake = self.due - self.asleep
-        return self.recorded / awake if self.whole and awake else None
+        return self.recorded / self.awake if self.whole and self.awake else None
+
+    @property
+    def percent(self) -> str | None:
+        """The share in percent, with two places, rounded down: ``100.00`` only where each poll is recorded."""
+        if self.share is None:
+            return None
+        whole, part = divmod(self.recorded * 10_000 // self.awake, 100)
+        return f"{whole}.{part:02}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,14 @@ class Completeness:
     late: bool
     windows: tuple[Window, ...]
     gap: tuple[int, int] | None
+
+    @property
+    def around(self) -> tuple[int, int] | None:
+        """The time of a chart that shows the gap, with half as much on either side, a minute at least."""
+        if self.gap is None:
+            return None
+        margin_ms = max(60_000, (self.gap[1] - self.gap[0]) // 2)
+        return self.gap[0] - margin_ms, self.gap[1] + margin_ms
 
     @property
     def rank(self) -> tuple[bool, bool, tuple[float, ...]]:

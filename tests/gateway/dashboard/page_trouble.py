@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from gateway.accounting.statements.retention import Retention
+from gateway.clock import HOUR_MS
 from gateway.config.model import Config
 from gateway.dashboard.pages import alarms, batches, events, meter, record
 from gateway.dashboard.pages import overview as site_view
@@ -25,6 +26,7 @@ from gateway.dashboard.render.html import Visitor, page, static
 from gateway.dashboard.time.asked_range import Bounds
 from gateway.dashboard.time.paging import Turn
 from gateway.doctor.check import Finding
+from gateway.history.completeness import Completeness, Window
 from gateway.messages.alarm_kinds import KINDS
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message
@@ -106,6 +108,7 @@ async def trouble(loaded: Config) -> AsyncIterator[dict[str, Page]]:
                 "meter", meter=replace(bad, row=replace(bad.row, state=State("not-recorded"), standing=Standing.WELL))
             ),
             "alarms": made("alarms", here="alarms", alarms=_alarm_facts(now_ms)),
+            "completeness": made("completeness", rows=_incomplete(now_ms)),
             "diagnosis": made("diagnosis", here="diagnosis", diagnosis=_diagnosis(now_ms)),
             "batches": made("batches", here="batches", list=replace(listed, page=listed.page.map(_refused_row))),
             "batch": made("batch", here="batches", row=_refused(batches.batch(store, 0))),
@@ -233,6 +236,18 @@ def _alarm_facts(now_ms: int) -> alarms.AlarmFacts:
     shelved = replace(standing[1], id=91, shelved_until_ms=now_ms + 480 * MIN, shelved_by="ines", shelved_why=LONG)
     past = replace(standing[2], id=92, cleared_ms=now_ms - 3000 * MIN, acked_ms=now_ms, acked_by="ines")
     return alarms.AlarmFacts(standing, (shelved,), now_ms, frozenset(), (past, replace(past, id=93, code="clock-step")))
+
+
+def _incomplete(now_ms: int) -> tuple[Completeness, ...]:
+    to_ms = now_ms - now_ms % HOUR_MS
+    hours = ((24, True, 8640, 8639, 0), (168, True, 60480, 1, 50000), (720, False, 1, 1, 0), (720, True, 5, 0, 5))
+    windows = [Window(h, to_ms - h * HOUR_MS, to_ms, whole, *polls) for h, whole, *polls in hours]
+    gap, since_ms = (now_ms - 90 * HOUR_MS, now_ms - HOUR_MS), to_ms - 200 * HOUR_MS
+    return (
+        Completeness("new", None, None, False, (), None),
+        Completeness("export-main", since_ms, to_ms, True, tuple(windows[:3]), gap),
+        Completeness("pv-inverter", since_ms, to_ms, False, (windows[3], *windows[1:3]), None),
+    )
 
 
 def _diagnosis(now_ms: int) -> Diagnosis:

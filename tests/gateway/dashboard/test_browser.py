@@ -22,7 +22,8 @@ OLD, NEW = "21043387", "21099999"
 LIVE = "document.querySelector('[data-stream]')?.className.includes('q-good')"
 PAGES = (
     "/", "/energy", "/emissions", "/balance", "/meters/export-main",
-    "/batches", "/batches/0", "/events", "/alarms", "/diagnosis", "/configuration",
+    "/batches", "/batches/0", "/events", "/alarms", "/completeness", "/diagnosis",
+    "/configuration",
 )  # fmt: skip
 
 

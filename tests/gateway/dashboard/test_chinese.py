@@ -33,7 +33,7 @@ HIDDEN = re.compile(r"<(script|style|code|pre)\b.*?</\1>", re.DOTALL)
 PAGES: Mapping[str, Mapping[str, str]] = {
     "/": {}, "/meters/{meter}": {"meter": "export-main"}, "/batches": {}, "/batches/{batch}": {"batch": "0"},
     "/meters/{meter}/records": {"meter": "export-main"},
-    "/events": {}, "/alarms": {}, "/diagnosis": {}, "/configuration": {},
+    "/events": {}, "/alarms": {}, "/completeness": {}, "/diagnosis": {}, "/configuration": {},
 }  # fmt: skip
 
 

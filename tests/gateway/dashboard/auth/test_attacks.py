@@ -21,6 +21,7 @@ PATHS = (
     "/alarms",
     "/events",
     "/batches",
+    "/completeness",
     "/diagnosis",
     "/configuration",
     "/nothing",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import pytest
 from playwright.sync_api import Browser
@@ -105,3 +106,16 @@ def test_the_number_to_type_for_an_exchanged_meter_is_not_printed_above_the_box(
 
 def test_every_is_shown_as_it_is_written(pages: Pages) -> None:
     assert "polled every 10s" in text_of(pages["meter, silent", "en", "light"])
+
+
+def test_completeness_is_never_rounded_up_and_what_is_not_known_has_no_figure(pages: Pages) -> None:
+    shown = pages["completeness", "en", "light"]
+    assert re.findall(r'q-(\w+)">([\d.]+) %<', shown) == [("uncertain", text) for text in ("99.98", "0.00", "0.00")]
+    first, second, third = shown.partition("<tbody>")[2].split("<tr>")[1:]
+    assert ("no whole hour is counted yet" in first, "/charts" in first) == (True, False)
+    assert ("not counted since" in second, "known only since" in second) == (True, True)
+    link = re.search(r'href="/charts\?s=export-main&amp;from=([^&]+)&amp;to=([^"]+)"', second)
+    assert link is not None
+    begins, ends = map(datetime.fromisoformat, link.groups())
+    assert ends - begins == timedelta(hours=2 * 89), "the gap, and half as much on either side"
+    assert ("asleep all the time" in third, ">none<" in third) == (True, True)

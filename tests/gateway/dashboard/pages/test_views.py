@@ -98,7 +98,7 @@ def test_no_page_of_a_hundred_meters_is_heavy(tmp_path: Path) -> None:
                 assert calls_of(partial(view, asked)) < MOST_CALLS, path
             pages = {
                 path: look(path, store, params, {"span": span, "quantity": "voltage_00"})
-                for path in ("/", "/meters/{meter}", "/batches", "/events", "/alarms", "/diagnosis")
+                for path in ("/", "/meters/{meter}", "/batches", "/events", "/alarms", "/completeness", "/diagnosis")
                 for span in ("1h",)
             }
             store.close()
@@ -130,6 +130,7 @@ PAGES = {
     "/batches/{batch}": {"batch": "7"},
     "/events": {},
     "/alarms": {},
+    "/completeness": {},
 }
 
 
