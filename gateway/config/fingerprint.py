@@ -20,6 +20,7 @@ from ledger_client.formats import cbor
 _LATER_OF_DOCUMENT = ("notify",)
 _LATER_OF_BUS = ("listen", "from_", "hello", "heartbeat", "timezone", "passive", "tls", "ca", "cert", "key", "databits")
 _LATER_OF_METER = ("password", "clock_limit", "word_order", "reversed", "limits")
+_LATER_OF_WEB = ("metrics_values",)
 _LATER_OF_FEED: Mapping[str, Any] = {"form": "full", "points": [], "discovery": None}
 _LATER_OF_PROFILE = ("cn", "interval_ms", "ratios")
 _KNOWLEDGE: dict[str, Any] = {
@@ -48,6 +49,7 @@ def fingerprint(
     found = {
         **_without_unused(document, _LATER_OF_DOCUMENT),
         "feed": feeds,
+        "web": document["web"] and _without_unused(document["web"], _LATER_OF_WEB),
         "bus": [_bus(path, *pair, profiles) for pair in zip(document["bus"], buses, strict=True)],
     }
     each = {id(profile): profile for profile in profiles.values()}  # most meters share one

@@ -14,6 +14,7 @@ from gateway.config.bus_types import TYPES
 from gateway.config.feed_points import check_feed_points
 from gateway.config.key_errors import closest, explain, not_toml
 from gateway.config.limits import misfits
+from gateway.config.metrics_values import check_metrics_values
 from gateway.config.model import TABLES, Config, Document
 from gateway.config.serial_settings import serial_settings
 from gateway.devices.points import Profile, ProfileError
@@ -70,6 +71,7 @@ def config_of(path: Path, raw: Mapping[str, Any]) -> Config:
         raise explain(path, raw, error, Document, TABLES) from None
     config = Config(path, document, _profiles(path, document), raw)
     check_feed_points(config)
+    check_metrics_values(config)
     return config
 
 

@@ -40,6 +40,7 @@ class Web(Model):
     cert: str | None = None
     key: str | None = None
     metrics_token_file: str | None = None
+    metrics_values: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
     @property
     def host(self) -> str:

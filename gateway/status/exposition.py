@@ -7,13 +7,13 @@ its own, and the text is made there too.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from gateway.accounting.statements.retention import Retention
 from gateway.alarms.checks import certificate_end, certificate_files, newest_keys
+from gateway.config.metrics_values import ValueSeries, value_series
 from gateway.config.model import Config
 from gateway.errors import StoreError
 from gateway.fieldbus.wire.line_spec import MeterSpec
@@ -31,17 +32,19 @@ from gateway.process.threads import in_thread
 from gateway.recording.live_state import MeterNow
 from gateway.records import GATEWAY
 from gateway.runtime.context import GatewayContext
-from gateway.status.metric_names import FIGURES, Figure
+from gateway.status.metric_names import FIGURES, VALUE, Figure
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.capacity.forecast import horizon
 from gateway.storage.database import Database
 from gateway.storage.files import RESERVE
-from gateway.verdicts import VERDICTS, worst
+from gateway.verdicts import VERDICTS, verdict, worst
 from ledger_client.errors import LedgerClientError
-from ledger_client.formats.senml import Columns, Reading
+from ledger_client.formats.senml import Columns, Number, Reading
 from ledger_client.verification.trust import Trust, load_trust
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+STALE_AFTER = 3
+"""Periods after which a value is no longer one of now."""
 STRAYS = ("late", "foreign", "doubled", "damaged", "mismatched", "noise", "echo")
 CLOCKS = {"S": "synchronised", "I": "informative", "U": "unknown"}
 IN_FLIGHT = ("submitted", "included", "final")
@@ -54,6 +57,14 @@ class Sheet(Collector):
 
     def __init__(self) -> None:
         self._families = {figure.name: _family(figure) for figure in FIGURES}
+
+    def put_value(self, series: ValueSeries, value: float, *labels: str) -> None:
+        """One measured value."""
+        if series.metric not in self._families:
+            kind: Literal["gauge", "counter"] = "counter" if series.is_counter else "gauge"
+            help_text = f"Newest values of the dimension {series.dimension}, in the base unit."
+            self._families[series.metric] = _family(Figure(series.metric, kind, help_text, VALUE))
+        self.put(series.metric, value, *labels)
 
     def put(self, name: str, value: float, *labels: str) -> None:
         """One series: its labels in the order of the list."""
@@ -173,9 +184,11 @@ def _alarms(sheet: Sheet, alarms: Iterable[AlarmRow]) -> None:
         sheet.put("meterseal_alarms", count, severity)
 
 
-def _text(sheet: Sheet, config: Config, meters: Iterable[MeterFigures], now_ms: int) -> bytes:
+def _text(sheet: Sheet, config: Config, meters: Collection[MeterFigures], now_ms: int) -> bytes:
     for meter in meters:
         _meter(sheet, meter)
+    if series := list(value_series(config)):
+        _values(sheet, config, series, meters, now_ms)
     _ends(sheet, config)
     try:
         store = Database(config.database, read_only=True)
@@ -222,6 +235,26 @@ def _meter(sheet: Sheet, meter: MeterFigures) -> None:
     if meter.reading is not None:
         sheet.put("meterseal_reading_timestamp_seconds", meter.reading.time_ms / 1000, *meter.labels)
         sheet.put_one_of("meterseal_reading_quality", _worst(meter.reading), VERDICTS, *meter.labels)
+
+
+def _values(
+    sheet: Sheet, config: Config, series: Iterable[ValueSeries], meters: Iterable[MeterFigures], now_ms: int
+) -> None:
+    """The newest value of each point that has a series: none that is bad, and none of a meter that has been silent for
+    more than ``STALE_AFTER`` periods."""
+    fresh = {
+        meter.labels[0]: (meter.labels, {value.name: value for value in meter.reading.values})
+        for meter in meters
+        if meter.reading is not None and now_ms - meter.reading.time_ms <= STALE_AFTER * meter.period_ms
+    }
+    roles = {name: meter.role for name, meter in config.meters.items()}
+    for each in (each for each in series if each.meter in fresh):
+        labels, values = fresh[each.meter]
+        value = values.get(each.point)
+        content = value.value if value is not None and verdict(value.quality) not in ("bad", "missing") else None
+        if isinstance(content, Number) and not isinstance(content, bool):
+            now = float(each.turned.of(content)) * each.factor
+            sheet.put_value(each, now, *labels, roles[each.meter], each.turned.name, each.phase)
 
 
 def _worst(reading: Reading) -> str:

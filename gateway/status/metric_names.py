@@ -21,6 +21,8 @@ class Figure:
 
 
 METER, LINE, LEDGER, FEED = ("meter", "line"), ("line",), ("ledger",), ("feed",)
+VALUE = (*METER, "role", "quantity", "phase")
+"""Labels of the measured values, whose metrics are those of gateway/devices/knowledge/base_units.py."""
 
 FIGURES = (
     Figure("meterseal_build_info", "gauge", "Always 1; identifies the gateway.", ("gateway", "version", "python")),

@@ -31,6 +31,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gateway.config.model import Document
+from gateway.devices.knowledge.base_units import metrics
 from gateway.messages.alarm_kinds import KINDS
 from gateway.process.log_setup import FIELDS, Json, entry
 from gateway.status.metric_names import FIGURES
@@ -58,6 +59,7 @@ def contract() -> dict[str, Any]:
         "log parts": log_parts(),
         "alarm codes": {code: kind.severity for code, kind in sorted(KINDS.items())},
         "gateway metrics": {figure.name: [figure.kind, *figure.labels] for figure in FIGURES},
+        "gateway metrics of values": {name: list(found) for name, found in metrics().items()},
         "verification steps": {str(number): step for number, step in STEPS.items()},
         "verification errors": verification_errors(),
     }
