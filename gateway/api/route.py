@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from gateway.api.portions import Portions
 from gateway.api.shapes import cursors
 from gateway.api.shapes.parameters import Parameters
 from gateway.api.shapes.tokens import Scope, Token
@@ -32,6 +33,8 @@ class Call(Generic[P]):
     token: Token | None
     holds: Callable[[], bool] = lambda: True
     """Whether the token still opens it: to be asked again while a long answer is written. In the event loop."""
+    portions: Portions | None = None
+    """Writes long lists; there is one wherever requests are served."""
 
     @property
     def gateway(self) -> str:

@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
+from gateway.api.portions import Portions, Reader
 from gateway.api.route import JSON, ApiRoute, Call, Rest
 from gateway.api.shapes.models import json_of
 from gateway.api.shapes.parameters import read
@@ -34,8 +35,6 @@ from ledger_client.http_server.token_bucket import Buckets
 
 log = logging.getLogger("meterseal.pages")
 
-T = TypeVar("T")
-
 RATE = 20.0
 """Requests a second of one token, and as many at once."""
 MOST_WAITING = 16
@@ -43,21 +42,19 @@ AGAIN_S = 2
 """After so many seconds a client may ask again when there is no time for it."""
 
 
-class Reader(Protocol):
-    """The threads that read the database."""
-
-    async def call(self, function: Callable[[Database], T]) -> T:
-        """What ``function(store)`` gives, run in one of the threads on one state of the database."""
-        ...
-
-
 class Api:
     """The application. ``busy``: what ``readers`` raises when they have no time."""
 
     def __init__(
-        self, site: GatewayContext, readers: Reader, tokens: Tokens, busy: type[GatewayError], rate: float = RATE
+        self,
+        site: GatewayContext,
+        readers: Reader,
+        portions: Portions,
+        tokens: Tokens,
+        busy: type[GatewayError],
+        rate: float = RATE,
     ) -> None:
-        self._site, self._readers, self._tokens, self._busy = site, readers, tokens, busy
+        self._site, self._readers, self._portions, self._tokens, self._busy = site, readers, portions, tokens, busy
         self._rate = Buckets(rate, burst_s=1)
         self._turn, self._waiting = asyncio.Lock(), 0
         endpoints = [Route(one.path, partial(self._answered, one), methods=["GET"]) for one in ROUTES]
@@ -91,7 +88,9 @@ class Api:
         asked = getattr(parameters, "gateway", None)
         if asked is not None and asked != self._site.config.gateway_id:
             raise Refusal(Message("gateway-unknown", gateway=asked))
-        call: Call[Any] = Call(self._site, route.path, parameters, token, partial(self._holds, request, token))
+        call: Call[Any] = Call(
+            self._site, route.path, parameters, token, partial(self._holds, request, token), self._portions
+        )
         if route.stream is not None:
             return await route.stream(call)
         assert route.look is not None

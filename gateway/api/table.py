@@ -11,11 +11,20 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from gateway.api import lists, meters, records
+from gateway.api import lists, meters, readings, records
 from gateway.api.route import JSON, ApiRoute, Call, Rest
 from gateway.api.shapes import models
 from gateway.api.shapes.models import Listed
-from gateway.api.shapes.parameters import AlarmPage, MeterPage, OfGateway, OfRecord, Page, Parameters
+from gateway.api.shapes.parameters import (
+    AlarmPage,
+    MeterPage,
+    OfGateway,
+    OfRecord,
+    Page,
+    Parameters,
+    ReadingPage,
+    SeriesPage,
+)
 
 V1: Final = "/api/v1"
 _RECORD: Final = f"{V1}/records/{{gateway}}/{{meter}}/{{epoch}}/{{seq}}"
@@ -65,6 +74,25 @@ ROUTES: Final[tuple[ApiRoute[Any], ...]] = (
         parameters=MeterPage,
         answer=Listed[models.Reading],
         look=meters.latest,
+    ),
+    ApiRoute(
+        path=f"{V1}/readings",
+        summary="Recorded readings of any time, in the order of commits; `Link` has the next page",
+        scope="readings",
+        parameters=ReadingPage,
+        answer=models.Readings,
+        stream=readings.readings,
+        media=readings.LISTS,
+        refuses=(410,),
+    ),
+    ApiRoute(
+        path=f"{V1}/series",
+        summary="Summaries of a meter by minute or hour, in the order of time",
+        scope="readings",
+        parameters=SeriesPage,
+        answer=Listed[models.Step],
+        look=readings.series,
+        refuses=(410,),
     ),
     ApiRoute(
         path=f"{V1}/batches",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from gateway.api.portions import Portions
 from gateway.api.shapes.problems import PREFIX
 from gateway.dashboard.db_readers import Busy, Readers
 from gateway.process.threads import in_thread
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 class _Endpoint:
     """The API of one epoch."""
 
-    def __init__(self, site: GatewayContext, readers: Readers) -> None:
-        self._site, self._readers = site, readers
+    def __init__(self, site: GatewayContext, readers: Readers, portions: Portions) -> None:
+        self._site, self._readers, self._portions = site, readers, portions
         self._api: Api | None = None
         self._turn = asyncio.Lock()
 
@@ -39,10 +40,10 @@ class _Endpoint:
         from gateway.api.serving import Api
         from gateway.api.token_file import Tokens, tokens_file
 
-        return Api(self._site, self._readers, Tokens(tokens_file(self._site.config)), Busy)
+        return Api(self._site, self._readers, self._portions, Tokens(tokens_file(self._site.config)), Busy)
 
 
-def routes(site: GatewayContext, readers: Readers) -> list[Route]:
+def routes(site: GatewayContext, readers: Readers, portions: Portions) -> list[Route]:
     """Every path at and below `/api`, of any method."""
-    endpoint = _Endpoint(site, readers)
+    endpoint = _Endpoint(site, readers, portions)
     return [Route(path, endpoint) for path in (PREFIX, f"{PREFIX}/{{rest:path}}")]

@@ -79,7 +79,7 @@ class Serving:
             app = App(site, pages, readers, users, exposure.names(self._web), kept)
             app.lists(portions, {"/export": partial(_export, site)})
             app.mount(metrics_endpoint.routes(site, loops, self._token, loopback=self._web.loopback))
-            app.mount(api_endpoint.routes(site, readers))
+            app.mount(api_endpoint.routes(site, readers, portions))
             try:
                 await self.serve(app, listener)
             finally:

@@ -126,7 +126,7 @@ class Walk:
             else:
                 self._demand_whole(store)
             assert self.place is not None
-            found = store.records.readings_after(self.wanted.meters, self.place, self.last, most)
+            found = store.readings.after(self.wanted.meters, self.place, self.last, most)
         if found:
             self.place = found[-1][0]
         self.over = len(found) < most

@@ -31,7 +31,7 @@ from gateway.storage.heard_table import HeardTokens
 from gateway.storage.key_table import ReplacedKeys
 from gateway.storage.notice_table import Notices
 from gateway.storage.poll_tables import PollHours
-from gateway.storage.record_tables import Epochs, Records
+from gateway.storage.record_tables import Epochs, Readings, Records
 from gateway.storage.repair_tables import Repairs
 from gateway.storage.summary_tables import Summaries
 from ledger_client.messages import Sentence
@@ -91,7 +91,7 @@ class Database:
                 raise
 
     def _make_tables(self) -> None:
-        self.records, self.epochs = Records(self), Epochs(self)
+        self.records, self.readings, self.epochs = Records(self), Readings(self), Epochs(self)
         self.repairs, self.alarms, self.summaries = Repairs(self), Alarms(self), Summaries(self)
         self.batches, self.elsewhere = Batches(self, self.repairs), SealedElsewhere(self, self.repairs)
         self.polls = PollHours(self)

@@ -38,16 +38,45 @@ MOST_MERGED = 100
 """Meters whose readings SQLite merges by their places; those of more are found among all."""
 
 
-def _readings_of(columns: str, meters: Sequence[str] | None, place: int, last_id: int) -> tuple[str, list[object]]:
-    """A query of the readings of some meters (None: all) behind a place and up to another, and its values; ordered by
-    ``id`` it looks at no more rows than are taken."""
+def _readings_of(
+    columns: str, meters: Sequence[str] | None, place: int, last_id: int, within: tuple[int, int] | None = None
+) -> tuple[str, list[object]]:
+    """A query of the readings of some meters (None: all) behind a place and up to another, in [from, to) of ``within``,
+    and its values; ordered by ``id`` it looks at no more rows than are taken."""
     sql = f"SELECT {columns} FROM records WHERE kind = 'reading' AND id > ? AND id <= ?"
+    bounds: list[object] = [place, last_id]
+    if within is not None:
+        sql, bounds = f"{sql} AND time_ms >= ? AND time_ms < ?", [*bounds, *within]
     if meters is None:
-        return sql, [place, last_id]
+        return sql, bounds
     if len(meters) > MOST_MERGED:  # + : the index would give them meter by meter, to be sorted whole
-        return f"{sql} AND +meter IN ({', '.join('?' * len(meters))})", [place, last_id, *meters]
+        return f"{sql} AND +meter IN ({', '.join('?' * len(meters))})", [*bounds, *meters]
     each = [f"{sql} AND meter = ?"] * len(meters)
-    return " UNION ALL ".join(each), [value for meter in meters for value in (place, last_id, meter)]
+    return " UNION ALL ".join(each), [value for meter in meters for value in (*bounds, meter)]
+
+
+class Readings:
+    """Readings of some meters, in the order of commits."""
+
+    def __init__(self, sql: Connection) -> None:
+        self._sql = sql
+
+    def after(
+        self, meters: Sequence[str] | None, place: int, last_id: int, most: int
+    ) -> list[tuple[int, StoredRecord]]:
+        """Up to ``most`` readings of some meters (None: all) behind a place, up to ``last_id``, with their places."""
+        each, values = _readings_of(f"id, {RECORD_COLUMNS}", meters, place, last_id)
+        found = self._sql.all(f"{each} ORDER BY id LIMIT ?", *values, most)
+        return [(row[0], StoredRecord(*row[1:])) for row in found]
+
+    def places(
+        self, meters: Sequence[str] | None, place: int, last_id: int, within: tuple[int, int], nth: int, most: int
+    ) -> list[int]:
+        """The places of readings behind a place, up to ``last_id`` and in [from, to) of ``within``, from the ``nth`` of
+        them on (1: the first), up to ``most``."""
+        each, values = _readings_of("id", meters, place, last_id, within)
+        found = self._sql.all(f"{each} ORDER BY id LIMIT ? OFFSET ?", *values, most, nth - 1)
+        return [int(row_id) for (row_id,) in found]
 
 
 class Records:
@@ -173,14 +202,6 @@ class Records:
         where = "kind = 'reading'" + (" AND meter = ?" if meter else "")
         sql = f"SELECT {RECORD_COLUMNS} FROM records WHERE {where} ORDER BY id DESC LIMIT ?"
         return [StoredRecord(*row) for row in reversed(self._sql.all(sql, *([meter] if meter else []), count))]
-
-    def readings_after(
-        self, meters: Sequence[str] | None, place: int, last_id: int, most: int
-    ) -> list[tuple[int, StoredRecord]]:
-        """Up to ``most`` readings of some meters (None: all) behind a place, up to ``last_id``, with their places."""
-        each, values = _readings_of(f"id, {RECORD_COLUMNS}", meters, place, last_id)
-        found = self._sql.all(f"{each} ORDER BY id LIMIT ?", *values, most)
-        return [(row[0], StoredRecord(*row[1:])) for row in found]
 
     def chain(self, meter: str, count: int, before: int | None = None) -> list[tuple[int, StoredRecord]]:
         """The newest ``count`` records of a meter (of those in front of a place) with their places, newest first."""

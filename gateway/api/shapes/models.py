@@ -147,6 +147,56 @@ class Reading(Shape):
     values: tuple[Value, ...]
 
 
+class Ended(Shape):
+    """Why a list ends early: the code of a message, and its English."""
+
+    code: str
+    detail: str
+
+
+class Readings(Shape):
+    """A page of readings. ``next``: as of every list; ``ended``: it ends early, since what follows was pruned, or
+    cannot be read."""
+
+    items: tuple[Reading, ...]
+    next: str | None = None
+    ended: Ended | None = None
+
+
+class Summary(Shape):
+    """What is kept of one point of a minute or an hour. ``count`` values; ``first`` and ``last`` as recorded, the rest
+    for drawing; of text there is no ``low``, ``high`` and ``mean``. ``bits``: all quality bits, ``quality`` the
+    worst."""
+
+    point: str
+    unit: str | None = None
+    count: Annotated[int, Field(ge=0)]
+    first: Recorded | None = None
+    last: Recorded | None = None
+    low: Recorded | None = None
+    high: Recorded | None = None
+    mean: Annotated[float | None, Field(description="To 16 bits of the way from `low` to `high`.")] = None
+    quality: Verdict
+    bits: Annotated[int, Field(ge=0)]
+
+
+class Step(Shape):
+    """One minute or hour of one meter. ``complete``: nothing is added to it any more. ``readings``: how many it is
+    made of; ``missed``: polls by reason, of the coverage records that end in it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True, validate_by_name=True)
+
+    gateway: Name
+    meter: Name
+    from_: Annotated[Time, Field(alias="from")]
+    to: Time
+    reversed: bool
+    complete: bool
+    readings: Annotated[int, Field(ge=0)]
+    missed: dict[str, int]
+    points: tuple[Summary, ...]
+
+
 class Vouched(Shape):
     """What one ledger has done with a batch. ``receipt``: the time in its receipt, by the ledger's clock."""
 

@@ -27,6 +27,14 @@ def _digits(text: object) -> object:
 Digits = BeforeValidator(_digits)
 """Of a parameter that is an int, behind its bounds."""
 Limit = Annotated[int, Field(ge=1, le=1000, description="Items of a page, at most."), Digits]
+LongLimit = Annotated[int, Field(ge=1, le=10_000, description="Readings of a page, at most."), Digits]
+Instant = Annotated[
+    str | None, Field(max_length=40, description="RFC 3339 with an offset, an age such as `-24h`, or `now`.")
+]
+Points = Annotated[
+    str | None,
+    Field(min_length=1, max_length=4000, pattern=r"^[^,]+(,[^,]+)*$", description="Only these, separated by commas."),
+]
 Cursor = Annotated[
     str | None, Field(min_length=1, max_length=LONGEST, description="`next` of the page before, of the same query.")
 ]
@@ -84,6 +92,34 @@ class AlarmPage(Parameters):
     cursor: Cursor = None
 
 
+class ReadingPage(Parameters):
+    """Recorded readings of [from, to) in the order of commits; without ``meter`` those of all meters."""
+
+    gateway: OneGateway = None
+    meter: OneMeter = None
+    points: Points = None
+    from_: Annotated[Instant, Field(alias="from")] = None
+    to: Annotated[Instant, Field(description="… exclusive.")] = None
+    limit: LongLimit = 1000
+    cursor: Cursor = None
+    format: Annotated[
+        Literal["json", "jsonl", "csv"], Field(description="`jsonl`, `csv`: the lines of `meterseal readings`.")
+    ] = "json"
+
+
+class SeriesPage(Parameters):
+    """Summaries of one meter, of the minutes or hours that touch [from, to)."""
+
+    gateway: OneGateway = None
+    meter: Annotated[Name, Field(description="The meter.")]
+    points: Points = None
+    from_: Annotated[Instant, Field(alias="from")] = None
+    to: Annotated[Instant, Field(description="… exclusive.")] = None
+    by: Annotated[Literal["minute", "hour"], Field(description="How long each is.")] = "hour"
+    limit: Limit = 100
+    cursor: Cursor = None
+
+
 class OfRecord(Parameters):
     """A record by its name."""
 
@@ -97,10 +133,11 @@ def read(model: type[P], path: Mapping[str, str], query: Sequence[tuple[str, str
     """The parameters of a request. Raises Refusal: which is wrong, and how it should be."""
     found: dict[str, object] = dict(path)
     several: dict[str, list[str]] = {}
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
     for name, text in query:
-        field = model.model_fields.get(name)
+        field = fields.get(name)
         if field is None or name in path:
-            known = tuple(one for one in model.model_fields if one not in path)
+            known = tuple(one for one in fields if one not in path)
             if not known:
                 raise Refusal(Message("parameter-unknown-none", name=name[:40]))
             raise Refusal(Message("parameter-unknown", name=name[:40], known=known))

@@ -113,11 +113,11 @@ def test_what_cannot_be_exported_is_refused(loaded: Config, words: list[str], co
 
 def test_meters_are_merged_in_the_order_of_commits_without_reading_others(loaded: Config) -> None:
     store = Database(loaded.database, read_only=True)
-    every, last = store.records.readings_after(None, 0, 1 << 60, 100), 1 << 60
-    assert store.records.readings_after([PV, MAIN], 0, last, 100) == every
+    every, last = store.readings.after(None, 0, 1 << 60, 100), 1 << 60
+    assert store.readings.after([PV, MAIN], 0, last, 100) == every
     many = [*(f"meter-{n}" for n in range(200)), PV, MAIN]
-    assert store.records.readings_after(many, 0, last, 100) == every
-    assert store.records.readings_after([PV, MAIN], every[2][0], last, 2) == every[3:5]
+    assert store.readings.after(many, 0, last, 100) == every
+    assert store.readings.after([PV, MAIN], every[2][0], last, 2) == every[3:5]
     sql, values = _readings_of("id", [PV, MAIN], 0, last)
     plan = " ".join(str(row[-1]) for row in store.all(f"EXPLAIN QUERY PLAN {sql} ORDER BY id LIMIT 5", *values))
     store.close()
