@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from gateway.api import lists, meters, readings, records
+from gateway.api import lists, meters, readings, records, totals
 from gateway.api.route import JSON, ApiRoute, Call, Rest
 from gateway.api.shapes import models
 from gateway.api.shapes.models import Listed
@@ -117,6 +117,23 @@ ROUTES: Final[tuple[ApiRoute[Any], ...]] = (
         parameters=MeterPage,
         answer=Listed[models.Event],
         look=lists.events,
+    ),
+    ApiRoute(
+        path=f"{V1}/totals",
+        summary="Power of the site now and its energy in a period, by generation, consumption, grid and storage",
+        scope="readings",
+        parameters=totals.OfTotals,
+        answer=totals.SiteTotals,
+        look=totals.totals,
+    ),
+    ApiRoute(
+        path=f"{V1}/plans/{{plan}}/nodes/{{node}}/hours",
+        summary="Hours of a node of a plan, oldest first: of statements, and behind them of what is recorded",
+        scope="readings",
+        parameters=totals.OfHours,
+        answer=Listed[totals.NodeHour],
+        look=totals.hours,
+        refuses=(410,),
     ),
     ApiRoute(
         path=f"{_RECORD}.mseal",

@@ -76,7 +76,9 @@ def _part(
 ) -> tuple[Part, list[Hour]]:
     """What a node says of a time."""
     try:
-        hours = [hour for hour in _hours(known, rows, signed, node.name, step) if step[0] < hour.to_ms <= step[1]]
+        hours = [
+            hour for hour in hours_of_node(known, rows, signed, node.name, step) if step[0] < hour.to_ms <= step[1]
+        ]
     except GatewayError:
         return Part(node.name, None, Lack(node.name, "gone")), []
     counted = [hour for hour in hours if hour.status not in NO_ROW]
@@ -105,7 +107,7 @@ def _lack(signed: SignedPlan, node: Node, step: Stretch, hours: list[Hour], now_
     return Lack(node.name, "no-row", at_ms) if at_ms < end_ms else None
 
 
-def _hours(known: Known, rows: StatedRows, signed: SignedPlan, node: str, step: Stretch) -> list[Hour]:
+def hours_of_node(known: Known, rows: StatedRows, signed: SignedPlan, node: str, step: Stretch) -> list[Hour]:
     """The hours of a node that touch a time, in order: stated ones, and behind them those of what is recorded."""
     history, name = known.history, signed.plan.name
     by_record = {one.record: one for one in history.of_plan(name)}
