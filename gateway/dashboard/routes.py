@@ -57,6 +57,7 @@ def contents(site: GatewayContext) -> Pages:
         "/energy": partial(made.figures, ENERGY),
         "/emissions": partial(made.figures, EMISSIONS),
         "/balance": made.balance,
+        "/charts": timed.charts,
         "/batches": timed.batches,
         "/batches/{batch}": made.batch,
         "/events": timed.events,

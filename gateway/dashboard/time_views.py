@@ -1,17 +1,22 @@
-"""Views of pages that are asked for a time: lists of batches, events and records."""
+"""Views of pages that are asked for a time: charts, and lists of batches, events and records."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+from urllib.parse import urlencode
 
 from gateway.dashboard.auth.sessions import Asked
-from gateway.dashboard.pages import batches, events, records
+from gateway.dashboard.pages import batches, charts_page, events, records
 from gateway.dashboard.pages.page import Answer, Rest
 from gateway.dashboard.time.asked_range import Bounds
 from gateway.dashboard.time.paging import Turn
+from gateway.history.local_calendar import DAY_MS
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
+
+USUAL_MS: Final = DAY_MS
+"""Time of a chart for which none is asked."""
 
 
 class MakesRest(Protocol):
@@ -30,6 +35,19 @@ class TimeViews:
 
     def _bounds(self, asked: Asked) -> Bounds:
         return Bounds.of(asked.query, self._site.config.zone, self._site.clock.now_ms())
+
+    def charts(self, asked: Asked) -> Rest:
+        """Some quantities over any time."""
+        bounds, config, now_ms = self._bounds(asked), self._site.config, self._site.clock.now_ms()
+        window = bounds.window(USUAL_MS, now_ms, config.zone)
+        names = [value for key, value in asked.pairs if key == "s"]
+        found = charts_page.look(config, names, asked.query.get("more", ""), asked.query.get("by"), bounds, window)
+        chosen = [one.name for one in found.picked]
+        query = [*(("s", name) for name in chosen), *([("by", found.by)] if found.by != "auto" else [])]
+        facts = {"address": f"/charts?{urlencode(query, safe=':')}", "names": chosen}
+        return self._rest(
+            asked, "charts", lambda store: {"charts": charts_page.complete(found, store, config.zone), **facts}
+        )
 
     def batches(self, asked: Asked) -> Rest:
         """The list of batches."""

@@ -16,11 +16,11 @@ from typing import Any
 
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.history.aggregates import Aggregate, PointStats
-from gateway.history.local_calendar import DAY_MS, days
+from gateway.history.local_calendar import DAY_MS, Stretch, days
 from gateway.history.rollup import kept_spans, resume
 from gateway.storage.database import Database
 from gateway.storage.record_reader import read_body
-from gateway.storage.summary_tables import SLACK_MS, Summaries
+from gateway.storage.summary_tables import SLACK_MS
 from gateway.verdicts import Verdict, verdict
 from ledger_client.formats.record import Coverage, parse_record
 from ledger_client.formats.senml import Number, Quality, Reading
@@ -87,6 +87,8 @@ class Series:
     readings: list[int]
     missed: list[Mapping[str, int]]
     courses: Mapping[str, TimeSeries]
+    until_ms: int = 0
+    """The end of the last step; of readings 0."""
 
 
 def history(
@@ -113,15 +115,29 @@ def history(
         StoreError: the database cannot be read.
     """
     with store.snapshot():
-        readings = _readings(store.summaries, meter, from_ms, to_ms, most)
+        readings = _readings(store, meter, from_ms, to_ms, most)
         if readings is not None and (series := _of_readings(meter, names, from_ms, to_ms, readings, most)):
             return series
         spans = Spans(store, meter, names)
-        if to_ms - from_ms <= MANY_MINUTES * MINUTE_MS:
-            series = _in_steps(meter, names, from_ms, to_ms, MINUTE_MS, spans.minutes(from_ms, to_ms), most, zone)
+        if to_ms - from_ms <= MANY_MINUTES * MINUTE_MS and has_minutes(store, meter, from_ms):
+            steps = _steps(from_ms, to_ms, MINUTE_MS, most, zone)
+            series = _in_steps(meter, names, (from_ms, to_ms), MINUTE_MS, spans.minutes(from_ms, to_ms), steps)
             if any(series.readings):
                 return series
-        return _in_steps(meter, names, from_ms, to_ms, HOUR_MS, spans.hours(from_ms, to_ms), most, zone)
+        steps = _steps(from_ms, to_ms, HOUR_MS, most, zone)
+        return _in_steps(meter, names, (from_ms, to_ms), HOUR_MS, spans.hours(from_ms, to_ms), steps)
+
+
+def history_by(
+    store: Database, meter: str, names: Sequence[str], steps: Sequence[Stretch], *, of_minutes: bool
+) -> Series:
+    """The course of a meter's points in steps that lie end to end, put together of minutes or of hours. A minute or an
+    hour belongs to the step in which it begins. Raises StoreError."""
+    span, (from_ms, to_ms) = MINUTE_MS if of_minutes else HOUR_MS, (steps[0][0], steps[-1][1])
+    with store.snapshot():
+        spans = Spans(store, meter, names)
+        found = spans.minutes(from_ms, to_ms) if of_minutes else spans.hours(from_ms, to_ms)
+        return _in_steps(meter, names, (from_ms, to_ms), span, found, steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +224,25 @@ class Spans:
         return self._newest[asked_ms == HOUR_MS]
 
 
-def _readings(summaries: Summaries, meter: str, from_ms: int, to_ms: int, most: int) -> list[Reading] | None:
-    """The readings in [from_ms, to_ms); None if there are more than ``most``."""
+def has_minutes(store: Database, meter: str, from_ms: int) -> bool:
+    """Whether a meter's minutes from a moment on are kept as far back as its hours are."""
+    return _goes_back(store, meter, from_ms, store.summaries.oldest(meter, MINUTE_MS))
+
+
+def _goes_back(store: Database, meter: str, from_ms: int, oldest_ms: int | None) -> bool:
+    """Whether something whose oldest is of then goes back to a moment, or as far as a meter's hours do."""
+    hour_ms = store.summaries.oldest(meter, HOUR_MS)
+    return hour_ms is None or (oldest_ms is not None and oldest_ms <= max(hour_ms + HOUR_MS, from_ms))
+
+
+def _readings(store: Database, meter: str, from_ms: int, to_ms: int, most: int) -> list[Reading] | None:
+    """The readings in [from_ms, to_ms); None if there are more than ``most``, or some of them may be pruned: then
+    summaries know more."""
+    summaries = store.summaries
     first_id, last_id = summaries.place_of(from_ms - SLACK_MS), summaries.place_of(to_ms + SLACK_MS)
+    pruned_to, _ = store.records.pruned()
+    if (pruned_to and first_id <= pruned_to) or not _goes_back(store, meter, from_ms, store.records.first_ms(meter)):
+        return None
     if summaries.are_more(meter, first_id, last_id, 2 * most + SLACK_RECORDS):  # some of them are coverage records
         return None
     found: list[tuple[int, bytes]] = []
@@ -251,31 +283,34 @@ def _only(reading: Reading, names: Collection[str]) -> Reading:
     return Reading(reading.time_ms, tuple(value for value in reading.values if value.name in names))
 
 
+def _steps(from_ms: int, to_ms: int, span_ms: int, most: int, zone: tzinfo) -> list[Stretch]:
+    """Steps of equal length, or of whole days."""
+    step_ms = _step_ms(to_ms - from_ms, span_ms, most)
+    if step_ms % DAY_MS == 0:
+        return list(days(from_ms, to_ms, zone, step_ms // DAY_MS))
+    return [(ms, ms + step_ms) for ms in range(from_ms - from_ms % step_ms, to_ms, step_ms)]
+
+
 def _in_steps(
     meter: str,
     names: Collection[str] | None,
-    from_ms: int,
-    to_ms: int,
+    stretch: Stretch,
     span_ms: int,
     spans: Iterable[Aggregate],
-    most: int,
-    zone: tzinfo,
+    steps: Sequence[Stretch],
 ) -> Series:
-    """Spans put together to steps of equal length, or of so many days, with the empty ones between them."""
-    step_ms = _step_ms(to_ms - from_ms, span_ms, most)
-    if step_ms % DAY_MS:
-        starts = list(range(from_ms - from_ms % step_ms, to_ms, step_ms))
-    else:
-        starts = [start_ms for start_ms, _ in days(from_ms, to_ms, zone, step_ms // DAY_MS)]
-    steps: dict[int, Aggregate] = {}
+    """Spans put together to steps, with the empty ones between them."""
+    starts = [start_ms for start_ms, _ in steps]
+    found: dict[int, Aggregate] = {}
     for span in spans:
         start_ms = starts[max(0, bisect_right(starts, span.start_ms) - 1)]
-        if start_ms in steps:
-            steps[start_ms].merge(span)
+        if start_ms in found:
+            found[start_ms].merge(span)
         else:
-            span.start_ms, steps[start_ms] = start_ms, span
-    series = Series(meter, from_ms, to_ms, "minute" if span_ms == MINUTE_MS else "hour", step_ms, [], [], [], {})
-    _fill(series, names, [steps.get(at) or Aggregate(at) for at in starts])
+            span.start_ms, found[start_ms] = start_ms, span
+    made_of, step_ms = "minute" if span_ms == MINUTE_MS else "hour", steps[0][1] - steps[0][0]
+    series = Series(meter, *stretch, made_of, step_ms, [], [], [], {}, steps[-1][1])
+    _fill(series, names, [found.get(at) or Aggregate(at) for at in starts])
     return series
 
 

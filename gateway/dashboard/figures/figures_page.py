@@ -68,7 +68,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class NodeFigures:
-    """One node: ``lines`` of the chosen view (of a product of energy or fuel those of months), ``hours`` of a day."""
+    """One node: ``lines`` of the chosen view (of a product of energy or fuel those of months), ``hours`` of a day,
+    ``meters`` that measure it."""
 
     name: str
     role: str
@@ -79,6 +80,7 @@ class NodeFigures:
     lines: tuple[Line, ...]
     hours: tuple[Hour, ...] = ()
     by_month: bool = False
+    meters: tuple[str, ...] = ()
 
     @property
     def table_rows(self) -> list[tuple[int, Hour]]:
@@ -215,9 +217,8 @@ class _Made:
             lines: tuple[Line, ...] = (line,)
         else:
             lines = tuple(self._line(signed, node, step) for step in steps)
-        return NodeFigures(
-            node.name, node.role, base_unit(plan, node.name), node.method, factor, provisional, lines, hours, by_month
-        )
+        unit, meters = base_unit(plan, node.name), tuple(sorted(meters_of(plan, node)))
+        return NodeFigures(node.name, node.role, unit, node.method, factor, provisional, lines, hours, by_month, meters)
 
     def _periods(self, name: str, step: Stretch) -> list[SignedPeriod]:
         return [p for p in self._known.history.stated(name) if p.from_ms < step[1] and p.to_ms > step[0]]

@@ -1,4 +1,4 @@
-"""Facts of a meter's chart: one quantity over a period, in steps of the local calendar."""
+"""Facts of charts: quantities of meters over a period, as courses or as energy in steps of the local calendar."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta, tzinfo
 from itertools import pairwise
 from statistics import median_low
-from typing import Final, Literal
+from typing import Final
 
 from gateway.config.bus import Meter
 from gateway.dashboard.pages.values import headline, shown_as
@@ -27,6 +27,8 @@ SPANS: Final = {"1h": HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "1y": 36
 USUAL: Final = "24h"
 MOST: Final = 480
 ENERGY: Final = ("Wh", "kWh", "MWh", "varh", "kvarh", "VAh", "kVAh")
+_SHORT: Final = ("15m", "hour")
+"""Steps of which none has more than one part."""
 SHOWN_DAYS, SHOWN_MONTHS = 30, 12
 """Energy of a month is shown by day, that of a year by month, the running ones included."""
 
@@ -44,9 +46,11 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart: steps of [from_ms, to_ms). ``made_of``: reading, minute, hour, day or month. ``readings``: how many it
-    is made of; ``covered``: number of polls that were missed, as far as coverage records go."""
+    """One course: steps of [from_ms, to_ms). ``made_of``: reading, minute, hour, day or month, of energy also 15m.
+    ``readings``: how many it is made of; ``covered``: number of polls that were missed, as far as coverage records go;
+    ``bars``: it shows the energy of each step, the difference of two registers."""
 
+    meter: str
     quantity: Quantity
     span: str
     from_ms: int
@@ -55,6 +59,7 @@ class Chart:
     steps: tuple[Step, ...]
     readings: int = 0
     covered: Covered | None = None
+    bars: bool = False
 
     @property
     def empty(self) -> bool:
@@ -68,6 +73,14 @@ def quantities(meter: Meter, profile: Profile) -> list[Quantity]:
     first = headline(meter, profile)
     ordered = sorted(points, key=lambda p: first.index(p.name) if p.name in first else len(first))
     return [Quantity(p.name, p.unit, p.kind == "counter" and p.unit in ENERGY, shown_as(meter, p)) for p in ordered]
+
+
+def unit_of(quantity: Quantity) -> tuple[str | None, float]:
+    """The unit in which a quantity is drawn, and by what its numbers are divided for it: a power factor that is
+    recorded in percent is drawn as a part of 1."""
+    if quantity.unit == "/100" and quantity.point.startswith("power_factor"):
+        return "/", 100.0
+    return quantity.unit, 1.0
 
 
 def _has_course(point: Point) -> bool:
@@ -92,11 +105,26 @@ def chart(store: Database, meter: str, quantity: Quantity, span: str, now_ms: in
     if quantity.energy and length >= DAY:
         return _energy(store, meter, quantity, span, now_ms, zone)
     series = history(store, meter, [quantity.point], now_ms - length, now_ms, MOST, zone)
-    steps = [_turned(step, quantity.shown) for step in steps_of(series, quantity.point)]
-    coverage = covered(store, series)
-    return Chart(
-        quantity, span, series.from_ms, series.to_ms, series.made_of, tuple(steps), sum(series.readings), coverage
-    )
+    return courses(store, series, [quantity], span)[0]
+
+
+def courses(store: Database, series: Series, drawn: Sequence[Quantity], span: str = "") -> list[Chart]:
+    """The courses of some quantities of a meter, as pages show them. Raises StoreError."""
+    coverage, readings = covered(store, series), sum(series.readings)
+    return [
+        Chart(
+            series.meter,
+            quantity,
+            span,
+            series.from_ms,
+            series.to_ms,
+            series.made_of,
+            tuple(_turned(step, quantity.shown) for step in steps_of(series, quantity.point)),
+            readings,
+            coverage,
+        )
+        for quantity in drawn
+    ]
 
 
 def steps_of(series: Series, name: str) -> list[Step]:
@@ -106,7 +134,7 @@ def steps_of(series: Series, name: str) -> list[Step]:
     usual = series.step_ms or (median_low([b - a for a, b in pairwise(times)]) if len(times) > 1 else 60_000)
     steps = []
     for n, start_ms in enumerate(times):
-        end_ms = start_ms + usual
+        end_ms = series.until_ms or start_ms + usual
         if n + 1 < len(times):
             end_ms = times[n + 1]
         mean = course.mean[n] if course else None
@@ -133,14 +161,27 @@ def _turned(step: Step, turn: Turned) -> Step:
 
 
 def _energy(store: Database, meter: str, quantity: Quantity, span: str, now_ms: int, zone: tzinfo) -> Chart:
-    made_of, stretches = _stretches(SPANS[span], now_ms, zone)
+    return differences(store, meter, quantity, *_stretches(SPANS[span], now_ms, zone), now_ms, span)
+
+
+def differences(
+    store: Database,
+    meter: str,
+    quantity: Quantity,
+    made_of: str,
+    stretches: Sequence[Stretch],
+    now_ms: int,
+    span: str = "",
+) -> Chart:
+    """The energy of quarters of an hour, hours, days or months that lie end to end, the running one up to now. Raises
+    StoreError."""
     until_now = [(from_ms, min(to_ms, max(now_ms, from_ms + 1))) for from_ms, to_ms in stretches]
-    energy = energy_of(store, meter, quantity.point, stretches if made_of == "hour" else until_now)
+    energy = energy_of(store, meter, quantity.point, stretches if made_of in _SHORT else until_now)
     steps = [
-        _hour(parts[0]) if made_of == "hour" else _sum(stretch, [_hour(part) for part in parts])
+        _hour(parts[0]) if made_of in _SHORT else _sum(stretch, [_hour(part) for part in parts])
         for stretch, parts in zip(stretches, energy, strict=True)
     ]
-    return Chart(quantity, span, stretches[0][0], stretches[-1][1], made_of, tuple(steps))
+    return Chart(meter, quantity, span, stretches[0][0], stretches[-1][1], made_of, tuple(steps), bars=True)
 
 
 def _stretches(length_ms: int, now_ms: int, zone: tzinfo) -> tuple[str, list[Stretch]]:
@@ -178,16 +219,6 @@ def _sum(stretch: Stretch, hours: Sequence[Step]) -> Step:
     note = "partly" if known and len(known) < len(hours) else next((s.note for s in hours if s.note), "")
     whole = Step(*stretch, total, total, total, worst, note)
     return replace(whole, verdict="uncertain") if note == "partly" and worst in (None, "good") else whole
-
-
-Kind = Literal["line", "bars"]
-
-
-def kind_of(chart: Chart) -> Kind:
-    """The style in which it is drawn."""
-    return (
-        "bars" if chart.made_of in ("hour", "day", "month") and chart.quantity.energy and chart.span != "1h" else "line"
-    )
 
 
 @dataclass(frozen=True, slots=True)

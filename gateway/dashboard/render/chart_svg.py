@@ -24,6 +24,8 @@ RIGHT: Final = 6
 TOP: Final = 18
 BOTTOM: Final = 34
 FLAGS_Y: Final = HEIGHT - BOTTOM + 4
+LANE: Final = 7
+"""Height of the flags of one course."""
 PLOT_W: Final = WIDTH - LEFT - RIGHT
 PLOT_H: Final = HEIGHT - TOP - BOTTOM
 _TICKS: Final = (
@@ -82,12 +84,20 @@ def _number(value: float, decimals: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The time that a chart runs over. ``tick`` writes a moment, ``zone``: whose days and hours are round."""
+    """The time that a chart runs over. ``tick`` writes a moment, ``zone``: whose days and hours are round; nothing is
+    known behind ``known_ms``, so that there is no gap; ``lanes``: number of its courses."""
 
     from_ms: int
     to_ms: int
     tick: Callable[[int, int], str]
     zone: tzinfo = UTC
+    known_ms: int = 1 << 62
+    lanes: int = 1
+
+    @property
+    def height(self) -> int:
+        """Of the whole chart: each course has a lane of its own for its flags."""
+        return HEIGHT + LANE * (self.lanes - 1)
 
     def x(self, ms: float) -> float:
         """Where a moment stands."""
@@ -113,32 +123,51 @@ class Frame:
 
 def line(steps: Sequence[Step], frame: Frame, label: str, unit: str) -> Markup:
     """The course of a value: its mean as a line, the span between least and greatest as a band, gaps hatched."""
-    numbers = [n for step in steps if step.mean is not None for n in (step.low, step.high, step.mean) if n is not None]
-    scale = axis(numbers)
-    parts = [*_grid(scale, frame, unit), *_gaps(steps, frame)]
-    for piece in _pieces(steps):
-        parts += _piece(piece, frame, scale)
-    parts += _flags(steps, frame)
-    return _PLOT.format(WIDTH, HEIGHT, label, HATCH, Markup("").join(parts))
+    return lines([steps], frame, label, unit, axis_of([steps]))
 
 
 def bars(steps: Sequence[Step], frame: Frame, label: str, unit: str) -> Markup:
     """A bar for the ``mean`` of each step, from zero; a step without one is hatched over its whole height."""
-    scale = axis([step.mean for step in steps if step.mean is not None], from_zero=True)
+    return bar_groups([steps], frame, label, unit, axis_of([steps], bars=True))
+
+
+def axis_of(courses: Sequence[Sequence[Step]], *, bars: bool = False) -> Axis:
+    """An axis for some courses, or (from zero) for their bars."""
+    known = [step for steps in courses for step in steps if step.mean is not None]
+    if bars:
+        return axis([step.mean for step in known if step.mean is not None], from_zero=True)
+    return axis([n for step in known for n in (step.low, step.high, step.mean) if n is not None])
+
+
+def lines(courses: Sequence[Sequence[Step]], frame: Frame, label: str, unit: str, scale: Axis) -> Markup:
+    """The courses of some values of one unit. Hatched is where none of them has a value; of several courses, flags tell
+    of the gaps of each."""
+    parts = [*_grid(scale, frame, unit), *_gaps(courses, frame)]
+    for n, steps in enumerate(courses):
+        for piece in _pieces(steps):
+            parts += _piece(piece, frame, scale, f" s{n}" if n else "")
+        parts += _flags(steps, frame, n)
+    return _PLOT.format(WIDTH, frame.height, label, HATCH, Markup("").join(parts))
+
+
+def bar_groups(courses: Sequence[Sequence[Step]], frame: Frame, label: str, unit: str, scale: Axis) -> Markup:
+    """The bars of some courses of one unit, those of a step side by side."""
     parts = [*_grid(scale, frame, unit)]
-    for step in steps:
-        x, width = frame.x(step.from_ms), frame.x(step.to_ms) - frame.x(step.from_ms)
-        gap = min(1.5, width * 0.15)
-        place = f'x="{x + gap / 2:.1f}" width="{max(0.5, width - gap):.1f}"'
-        if step.mean is None:
-            parts.append(_shape(f'<rect class="gap" {place} y="{TOP}" height="{PLOT_H}">', step.note))
-            continue
-        top, bottom = sorted((scale.y(step.mean), scale.y(0.0)))
-        kind = f"bar {step.verdict}" if step.verdict and step.verdict != "good" else "bar"
-        size = f'y="{top:.1f}" height="{max(0.5, bottom - top):.1f}"'
-        parts.append(_shape(f'<rect class="{kind}" {place} {size}>', step.note))
-    parts += _flags(steps, frame)
-    return _PLOT.format(WIDTH, HEIGHT, label, HATCH, Markup("").join(parts))
+    for n, steps in enumerate(courses):
+        for step in steps:
+            whole = frame.x(step.to_ms) - frame.x(step.from_ms)
+            width = whole / len(courses)
+            x, gap = frame.x(step.from_ms) + n * width, min(1.5, whole * 0.15)
+            place = f'x="{x + gap / 2:.1f}" width="{max(0.5, width - gap):.1f}"'
+            if step.mean is None:
+                parts.append(_shape(f'<rect class="gap" {place} y="{TOP}" height="{PLOT_H}">', step.note))
+                continue
+            top, bottom = sorted((scale.y(step.mean), scale.y(0.0)))
+            kind = f"bar {step.verdict}" if step.verdict and step.verdict != "good" else f"bar s{n}" if n else "bar"
+            size = f'y="{top:.1f}" height="{max(0.5, bottom - top):.1f}"'
+            parts.append(_shape(f'<rect class="{kind}" {place} {size}>', step.note))
+        parts += _flags(steps, frame, n)
+    return _PLOT.format(WIDTH, frame.height, label, HATCH, Markup("").join(parts))
 
 
 def _shape(opening: str, note: str) -> Markup:
@@ -160,18 +189,18 @@ def _grid(scale: Axis, frame: Frame, unit: str) -> Iterator[Markup]:
         yield Markup('<path class="grid" d="M{:.1f} {}V{}"/>').format(x, HEIGHT - BOTTOM, HEIGHT - BOTTOM + 4)
         anchor = "end" if x > WIDTH - 24 else "start" if x < LEFT + 10 else "middle"
         yield Markup('<text class="x{}" x="{:.1f}" y="{}" text-anchor="{}">{}</text>').format(
-            " odd" if n % 2 else "", x, HEIGHT - 6, anchor, frame.tick(ms, span)
+            " odd" if n % 2 else "", x, frame.height - 6, anchor, frame.tick(ms, span)
         )
 
 
-def _gaps(steps: Sequence[Step], frame: Frame) -> Iterator[Markup]:
-    """Every stretch without a value, also before the first step and behind the last one."""
+def _gaps(courses: Sequence[Sequence[Step]], frame: Frame) -> Iterator[Markup]:
+    """Every stretch in which no course has a value, also before the first step and behind the last one."""
+    known = [(step.from_ms, step.to_ms) for steps in courses for step in steps if step.mean is not None]
     begin = frame.from_ms
-    for step in steps:
-        if step.mean is not None:
-            yield from _gap(begin, step.from_ms, frame)
-            begin = step.to_ms
-    yield from _gap(begin, frame.to_ms, frame)
+    for from_ms, to_ms in known if len(courses) == 1 else sorted(known):
+        yield from _gap(begin, from_ms, frame)
+        begin = max(begin, to_ms)
+    yield from _gap(begin, min(frame.to_ms, frame.known_ms), frame)
 
 
 def _gap(from_ms: int, to_ms: int, frame: Frame) -> Iterator[Markup]:
@@ -194,36 +223,40 @@ def _pieces(steps: Sequence[Step]) -> Iterator[list[Step]]:
         yield piece
 
 
-def _piece(piece: Sequence[Step], frame: Frame, scale: Axis) -> Iterator[Markup]:
+def _piece(piece: Sequence[Step], frame: Frame, scale: Axis, of: str) -> Iterator[Markup]:
     means = [(frame.x(s.x_ms), scale.y(s.mean)) for s in piece if s.mean is not None]
     if any(step.low != step.high for step in piece):
         upper = [(x, scale.y(s.high)) for (x, _), s in zip(means, piece, strict=True) if s.high is not None]
         lower = [(x, scale.y(s.low)) for (x, _), s in zip(means, piece, strict=True) if s.low is not None]
         if len(piece) > 1:
-            yield Markup('<polygon class="band" points="{}"/>').format(_points([*upper, *reversed(lower)]))
+            yield Markup('<polygon class="band{}" points="{}"/>').format(of, _points([*upper, *reversed(lower)]))
     if len(means) == 1:
-        yield Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="2"/>').format(*means[0])
+        yield Markup('<circle class="dot{}" cx="{:.1f}" cy="{:.1f}" r="2"/>').format(of, *means[0])
     else:
-        yield Markup('<polyline class="line" points="{}"/>').format(_points(means))
+        yield Markup('<polyline class="line{}" points="{}"/>').format(of, _points(means))
 
 
 def _points(points: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
-def _flags(steps: Sequence[Step], frame: Frame) -> Iterator[Markup]:
-    """A strip below the chart where values are not simply good: low for uncertain, high for bad."""
+def _flags(steps: Sequence[Step], frame: Frame, lane: int) -> Iterator[Markup]:
+    """A strip below the chart where values are not simply good: low for uncertain, high for bad, and of one course
+    among several a frame where it has none."""
     run: list[Step] = []
+    word = ""
     for step in [*steps, Step(0, 0, None, None, None)]:
-        if run and (step.verdict != run[0].verdict or step.from_ms > run[-1].to_ms):
+        verdict = step.verdict or ("missing" if frame.lanes > 1 and step.mean is None and step.to_ms else "")
+        if run and (verdict != word or step.from_ms > run[-1].to_ms):
             x, end = frame.x(run[0].from_ms), frame.x(run[-1].to_ms)
-            high = 6 if run[0].verdict in ("bad", "missing") else 3
+            high = 6 if word in ("bad", "missing") else 3
             yield Markup('<rect class="mark {}" x="{:.1f}" y="{}" width="{:.1f}" height="{}"/>').format(
-                run[0].verdict, x, FLAGS_Y, max(1.0, end - x), high
+                word, x, FLAGS_Y + lane * LANE, max(1.0, end - x), high
             )
             run = []
-        if step.verdict not in (None, "good"):
+        if verdict not in ("", "good"):
             run.append(step)
+            word = verdict
 
 
 def table(steps: Sequence[Step], most: int = 100) -> list[Step]:

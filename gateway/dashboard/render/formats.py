@@ -61,7 +61,7 @@ def short(value: Content, unit_name: str | None) -> Shown:
         divisor, name = _COMPARED[unit_name]
         return Shown(_grouped(_fine(number / divisor)), name)
     divisor, name = scale(number, unit_name)
-    return Shown(_grouped(_rounded(number / divisor)), unit(name))
+    return Shown(_grouped(fixed(number / divisor)), unit(name))
 
 
 def scale(peak: float, unit_name: str | None) -> tuple[float, str]:
@@ -75,7 +75,7 @@ def scale(peak: float, unit_name: str | None) -> tuple[float, str]:
 
 def rounded(number: float | None) -> str:
     """A number of a chart, with four or five digits."""
-    return "—" if number is None else _grouped(_rounded(number))
+    return "—" if number is None else _grouped(fixed(number))
 
 
 def compared(number: float | None) -> str:
@@ -93,11 +93,12 @@ def of_one(name: str, value: Content, unit_name: str | None) -> tuple[Content, s
 def _fine(number: float) -> str:
     """Three digits of a small number, so that it is never a 0 that it is not."""
     if not 0 < abs(number) < 1:
-        return _rounded(number)
+        return fixed(number)
     return f"{number:.{min(8, 2 - floor(log10(abs(number))))}f}"
 
 
-def _rounded(number: float) -> str:
+def fixed(number: float) -> str:
+    """A number with four or five digits, ungrouped."""
     size = abs(number)
     decimals = 0 if size >= 10_000 else 1 if size >= 1000 else 2 if size >= 10 else 3
     return f"{number:.{decimals}f}"

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import cache, partial
 from importlib.resources import files
@@ -19,16 +19,16 @@ from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from gateway.dashboard.auth.sessions import Asked
-from gateway.dashboard.pages.charts import Chart, Step, kind_of
 from gateway.dashboard.pages.events import event_name, plain, worded
-from gateway.dashboard.render import chart_svg, figures_words, formats, totals_words
+from gateway.dashboard.pages.records import records_address
+from gateway.dashboard.render import figures_words, formats, totals_words
 from gateway.dashboard.render.alarm_words import advice, what
 from gateway.dashboard.render.catalog import Words
-from gateway.dashboard.render.chart_svg import Frame
 from gateway.dashboard.render.commissioned import commissioned
 from gateway.dashboard.render.flow_svg import picture
 from gateway.dashboard.render.formats import Times
 from gateway.dashboard.render.merkle_svg import drawing
+from gateway.dashboard.render.panels import alone, draw
 from gateway.dashboard.time.asked_range import stamp
 from gateway.devices.knowledge.quantities import has_sign
 from gateway.messages.alarm_kinds import LINE_CODES
@@ -53,6 +53,7 @@ STATIC: Final = {
     "style.css": "text/css; charset=utf-8",
     "accounts.css": "text/css; charset=utf-8",
     "script.js": "text/javascript; charset=utf-8",
+    "chart.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 _COMMENT: Final = re.compile(rb"//.*|/\*.*\*/")
@@ -178,6 +179,7 @@ def environment(language: str) -> Environment:
         reasons=partial(reasons, words),
         why=why,
         stamp=stamp,
+        records_address=records_address,
         live_words=_live_words(words),
         shared_flags=shared_flags,
         moments=MOMENTS,
@@ -257,45 +259,10 @@ def page(template: str, visitor: Visitor, now_ms: int, zone: tzinfo = UTC, **fac
         times=times,
         time=partial(_time, times),
         draw=partial(draw, words, times),
+        alone=alone,
         pathway=partial(drawing, words),
         **facts,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A chart, and the same as rows of a table, in ``unit``."""
-
-    svg: Markup
-    unit: str
-    rows: list[Step]
-
-
-def draw(words: Words, times: Times, chart: Chart) -> Drawn:
-    """A chart in the words and the zone of a page."""
-    peak = max((abs(v) for s in chart.steps for v in (s.low, s.high) if v is not None), default=0.0)
-    divisor, name = formats.scale(peak, chart.quantity.unit)
-    if formats.of_one(chart.quantity.point, 0, chart.quantity.unit)[1] != chart.quantity.unit:
-        divisor, name = 100.0, "/"
-    unit = formats.unit(name)
-    steps = [
-        replace(
-            s, low=_over(s.low, divisor), high=_over(s.high, divisor), mean=_over(s.mean, divisor), note=_note(words, s)
-        )
-        for s in chart.steps
-    ]
-    frame = Frame(chart.from_ms, chart.to_ms, times.tick, times.tz)
-    label = words("meter.chart-of", name=words.of("point", chart.quantity.point), span=words(f"span.{chart.span}"))
-    made = chart_svg.bars if kind_of(chart) == "bars" else chart_svg.line
-    return Drawn(made(steps, frame, label, unit), unit, chart_svg.table(steps))
-
-
-def _over(value: float | None, divisor: float) -> float | None:
-    return None if value is None else value / divisor
-
-
-def _note(words: Words, step: Step) -> str:
-    return ", ".join(words.of("break", why) for why in step.note.split())
 
 
 def reasons(words: Words, flags: int) -> list[str]:

@@ -21,9 +21,9 @@ from tests.system.demo_site import until
 OLD, NEW = "21043387", "21099999"
 LIVE = "document.querySelector('[data-stream]')?.className.includes('q-good')"
 PAGES = (
-    "/", "/energy", "/emissions", "/balance", "/meters/export-main",
-    "/batches", "/batches/0", "/events", "/alarms", "/completeness", "/diagnosis",
-    "/configuration",
+    "/", "/energy", "/emissions", "/balance", "/meters/export-main", "/meters/export-main/records",
+    "/charts?s=export-main:active_power_total&s=export-main:energy_export&s=pv-inverter:active_power",
+    "/batches", "/batches/0", "/events", "/alarms", "/completeness", "/diagnosis", "/configuration",
 )  # fmt: skip
 
 
@@ -184,12 +184,12 @@ def test_the_keyboard_goes_everywhere_in_order(site: Site, browser: Browser) -> 
         seen.open("/alarms")
         focused = "(document.activeElement.textContent || '').trim().replace(/\\s+/g, ' ')"
         order = []
-        for _ in range(12):
+        for _ in range(13):
             seen.page.keyboard.press("Tab")
             order.append(seen.page.evaluate(focused))
         assert order[:3] == ["Skip to content", "Meterseal test-gateway", "Site"] or order[1].endswith("test-gateway")
-        assert [word.rstrip("0123456789 ") for word in order[2:12]] == [
-            "Site", "Energy", "Emissions", "Balance", "Batches", "Events", "Alarms", "Diagnosis", "中文",
+        assert [word.rstrip("0123456789 ") for word in order[2:13]] == [
+            "Site", "Energy", "Emissions", "Balance", "Charts", "Batches", "Events", "Alarms", "Diagnosis", "中文",
             "Log out installer",
         ]  # fmt: skip
         seen.open("/")

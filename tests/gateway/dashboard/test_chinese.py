@@ -32,7 +32,7 @@ SENTENCE = re.compile(r"(?<![\w/.=-])[a-z]{2,}(?:,? [a-z]{2,}){2,}")
 HIDDEN = re.compile(r"<(script|style|code|pre)\b.*?</\1>", re.DOTALL)
 PAGES: Mapping[str, Mapping[str, str]] = {
     "/": {}, "/meters/{meter}": {"meter": "export-main"}, "/batches": {}, "/batches/{batch}": {"batch": "0"},
-    "/meters/{meter}/records": {"meter": "export-main"},
+    "/meters/{meter}/records": {"meter": "export-main"}, "/charts": {},
     "/events": {}, "/alarms": {}, "/completeness": {}, "/diagnosis": {}, "/configuration": {},
 }  # fmt: skip
 

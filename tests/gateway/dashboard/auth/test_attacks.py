@@ -18,6 +18,7 @@ PATHS = (
     "/",
     "/meters/meter-000",
     "/meters/meter-000/records",
+    "/charts?s=meter-000",
     "/alarms",
     "/events",
     "/batches",

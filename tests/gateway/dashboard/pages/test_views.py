@@ -98,7 +98,17 @@ def test_no_page_of_a_hundred_meters_is_heavy(tmp_path: Path) -> None:
                 assert calls_of(partial(view, asked)) < MOST_CALLS, path
             pages = {
                 path: look(path, store, params, {"span": span, "quantity": "voltage_00"})
-                for path in ("/", "/meters/{meter}", "/batches", "/events", "/alarms", "/completeness", "/diagnosis")
+                for path in (
+                    "/",
+                    "/meters/{meter}",
+                    "/charts",
+                    "/meters/{meter}/records",
+                    "/batches",
+                    "/events",
+                    "/alarms",
+                    "/completeness",
+                    "/diagnosis",
+                )
                 for span in ("1h",)
             }
             store.close()
@@ -126,6 +136,7 @@ PAGES = {
     "/": {},
     "/meters/{meter}": {"meter": "export-main"},
     "/meters/{meter}/records": {"meter": "export-main"},
+    "/charts": {},
     "/batches": {},
     "/batches/{batch}": {"batch": "7"},
     "/events": {},
