@@ -24,6 +24,8 @@ from gateway.verdicts import VERDICTS
 PREFIX = "homeassistant"
 QUALITY = "quality"
 """The entity of a reading's worst quality; no point of a flat message has this name."""
+LONGEST_STATE = 255
+"""Characters of a state; Home Assistant takes no longer one."""
 UP, DOWN, UNKNOWN = b"1", b"0", b"unknown"
 """Whether a meter answers: as the metric ``meterseal_meter_up`` has it; unknown before its first poll."""
 
@@ -157,9 +159,10 @@ def _entity(device: str, name: str, point: Point) -> dict[str, Any]:
     if point.at.form == "switch":
         words = "{true:'ON',false:'OFF'}"
         return {**entity, "platform": "binary_sensor", "value_template": f"{{{{ {words}.get({value}) }}}}"}
-    entity["value_template"] = f"{{{{ {value} }}}}"
     if point.kind not in ("gauge", "counter") or point.at.form == "text":
-        return {**entity, "entity_category": "diagnostic"}
+        template = f"{{{{ ({value}|string)[:{LONGEST_STATE}] }}}}"
+        return {**entity, "value_template": template, "entity_category": "diagnostic"}
+    entity["value_template"] = f"{{{{ {value} }}}}"
     unit, device_class = _UNITS.get(point.unit or "/", (point.unit, None))
     device_class = device_class or _class_by_name(name, point.unit)
     state_class: str | None = "measurement"

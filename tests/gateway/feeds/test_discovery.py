@@ -71,8 +71,8 @@ def test_a_device_message_a_meter_is_retained_and_emptied_when_the_meter_leaves(
         rest = 'name = "stack-co2"' + loaded.path.read_text().partition('name = "export-main"')[2]
         loaded.path.write_text(loaded.path.read_text().partition('name = "export-main"')[0] + rest)
         async with running(load_config(loaded.path), b"epoch-02") as rig:
-            await until(lambda: config_topic(METER) not in retained(broker))
-            assert f"{BASE}/up/{METER}" not in retained(broker)
+            await until(lambda: f"{BASE}/up/{METER}" not in retained(broker))
+            assert config_topic(METER) not in retained(broker)
             assert config_topic(OTHER) in retained(broker)
             assert rig.feed.connected
 
