@@ -73,6 +73,8 @@ class OperatorActions:
         return Acknowledged(rows, changed)
 
     def _acknowledge(self, state: AlarmState, row: AlarmRow, user: str, note: str) -> AlarmRow:
+        if not isinstance(note, str):  # of an order over the socket
+            raise TypeError("the note is no text")
         note = note[:LONGEST_REASON]
         self._events.acted(state, ACKNOWLEDGED, {"user": user} | ({"note": note} if note else {}))
         acked = replace(row, acked_ms=self._clock.now_ms(), acked_by=user, acked_note=note or None)

@@ -32,8 +32,9 @@ from ledger_client.formats.senml import Reading
 log = logging.getLogger("meterseal.agent")
 
 KEPT_MS = 31 * 24 * HOUR_MS
-MANY = 200
-"""Coverage records, or events, that are read at once."""
+MANY, MANY_READINGS = 200, 5_000
+"""Coverage records, or events, and readings of one meter, that are read at once; of all meters ``PORTION`` of both."""
+PORTION = 2_000
 EVERY_S, PAUSE_S, BEGIN_S = 60.0, 0.5, 5.0
 SPREAD = "schedule"
 """The events behind one that had no room for all meters."""
@@ -42,35 +43,53 @@ SPREAD = "schedule"
 @dataclass(frozen=True, slots=True)
 class Step:
     """What was counted of one meter, to be written in one transaction; ``counted``: how far, where that has changed;
-    ``more``: there is more to count."""
+    ``more``: there is more to count; ``records``: so many were looked at."""
 
     meter: str
     hours: Mapping[int, Polls]
     counted: Counted | None
-    more: bool
+    more: bool = False
+    records: int = 0
 
 
 def count_meter(store: Database, meter: str, now_ms: int, *, series: bool, span_ms: int = HOUR_MS) -> Step | None:
     """Count the next coverage records of a meter; None: there is none. Raises StoreError."""
-    polls, before = store.polls, store.polls.counted().get(meter)
-    oldest_ms = now_ms - KEPT_MS - (now_ms - KEPT_MS) % span_ms
+    polls, before = store.polls, store.polls.counted_of(meter)
+    oldest_ms = _oldest(now_ms, span_ms)
     place = before.last_id if before is not None else store.summaries.place_of(oldest_ms - SLACK_MS) - 1
     rows = polls.coverage_behind(meter, place, MANY)
     if not rows:
         return None
-    bodies = [(at, read_body("coverage", time_ms, data)) for at, time_ms, data in rows]
-    first = bodies[0][1]
-    assert isinstance(first, Coverage), "it was asked for"
     if before is None:
-        place = polls.coverage_before(meter, rows[0][0])
-        before = Counted(place, max(first.from_ms, 0), first.from_ms, first.from_ms - 1)
+        place, first = polls.coverage_before(meter, rows[0][0]), _coverage(*rows[0][1:])
+        before = Counted(place, first.from_ms, first.from_ms, first.from_ms - 1)
     count = HourCount(polls.grids(meter), before, series, oldest_ms, span_ms)
-    for at, body in bodies:
-        assert isinstance(body, Coverage), "it was asked for"
-        count.cover(body, partial(_readings, store, meter, place, at, series=series))
-        place = at
+    looked_at = 0
+
+    def readings(behind: int, before: int) -> Readings:
+        nonlocal looked_at
+        found = _readings(store, meter, behind, before, series=series)
+        looked_at += len(found.times_ms)
+        return found
+
+    done = 0
+    for at, time_ms, data in rows:
+        count.cover(_coverage(time_ms, data), partial(readings, place, at))
+        place, done = at, done + 1
+        if looked_at >= MANY_READINGS:
+            break
     count.end()
-    return Step(meter, count.hours, count.counted(place), len(rows) == MANY)
+    return Step(meter, count.hours, count.counted(place), done < len(rows) or done == MANY, done + looked_at)
+
+
+def _coverage(time_ms: int, data: bytes) -> Coverage:
+    body = read_body("coverage", time_ms, data)
+    assert isinstance(body, Coverage), "it was asked for"
+    return body
+
+
+def _oldest(now_ms: int, span_ms: int) -> int:
+    return now_ms - KEPT_MS - (now_ms - KEPT_MS) % span_ms
 
 
 def _readings(store: Database, meter: str, behind: int, before: int, *, series: bool) -> Readings:
@@ -86,9 +105,8 @@ def _readings(store: Database, meter: str, behind: int, before: int, *, series: 
 def count_clock(store: Database, now_ms: int, span_ms: int = HOUR_MS) -> list[Step]:
     """Count what ``clock`` events say was due before the epochs that they date; the gateway's own step is the last.
     Nothing: there is no new event. Raises StoreError."""
-    counted = store.polls.counted()
-    oldest_ms = now_ms - KEPT_MS - (now_ms - KEPT_MS) % span_ms
-    place = counted[GATEWAY].last_id if GATEWAY in counted else store.summaries.place_of(oldest_ms - SLACK_MS) - 1
+    before, oldest_ms = store.polls.counted_of(GATEWAY), _oldest(now_ms, span_ms)
+    place = before.last_id if before is not None else store.summaries.place_of(oldest_ms - SLACK_MS) - 1
     rows = store.polls.events_behind(GATEWAY, place, MANY)
     if not rows:
         return []
@@ -117,7 +135,7 @@ def _dated(
         if polls and isinstance(body, Coverage) and body.from_ms < began_ms:
             count = HourCount(store.polls.grids(meter, epoch), Counted(0, 0, 0, 0), False, oldest_ms, span_ms)
             count.stopped(body.from_ms, began_ms, polls)
-            yield Step(meter, count.hours, None, False)
+            yield Step(meter, count.hours, None)
 
 
 def write(store: Database, steps: list[Step], before_ms: int) -> None:
@@ -133,7 +151,7 @@ class PollCounts(BackgroundTask):
 
     def __init__(self, config: Config, clock: Clock, writer: Writer) -> None:
         self._config, self._clock, self._writer = config, clock, writer
-        self._unreadable = set[str]()
+        self._unreadable, self._waiting = set[str](), list[str]()
 
     async def run(self) -> None:
         """Count what is new, until cancelled."""
@@ -145,30 +163,36 @@ class PollCounts(BackgroundTask):
             await asyncio.sleep(PAUSE_S if more else EVERY_S)
 
     async def count(self) -> bool:
-        """Count a portion of each meter; whether there is more. Raises StoreError."""
+        """Count a portion; whether there is more. Raises StoreError."""
         steps = await in_thread(self._steps, "polls by the hour")
         if steps:
             before_ms = self._clock.now_ms() - KEPT_MS - HOUR_MS
             await asyncio.wrap_future(self._writer.call(partial(write, steps=steps, before_ms=before_ms)))
-        return any(step.more for step in steps)
+        return bool(self._waiting) or any(step.more for step in steps)
 
     def _steps(self) -> list[Step]:
-        now_ms, steps = self._clock.now_ms(), list[Step]()
+        """A portion of the meters that wait; all do, where none does."""
+        now_ms, steps, looked_at = self._clock.now_ms(), list[Step](), 0
+        self._waiting = self._waiting or [*self._config.meters]
         store = Database(self._config.database, read_only=True)
         try:
-            for meter, configured in self._config.configured.items():
-                if meter in self._unreadable:
-                    continue
-                try:
-                    with store.snapshot():
-                        step = count_meter(store, meter, now_ms, series=configured.series)
-                except Damaged as error:  # that will not be better the next time
-                    self._unreadable.add(meter)
-                    log.warning("%s: cannot count its polls by the hour: %s", meter, error)
-                else:
-                    steps += [step] if step is not None else []
+            while self._waiting and looked_at < PORTION:
+                if (step := self._step(store, self._waiting.pop(), now_ms)) is not None:
+                    steps, looked_at = [*steps, step], looked_at + step.records
             with store.snapshot():
                 steps += count_clock(store, now_ms)
         finally:
             store.close()
         return steps
+
+    def _step(self, store: Database, meter: str, now_ms: int) -> Step | None:
+        configured = self._config.configured.get(meter)
+        if configured is None or meter in self._unreadable:
+            return None
+        try:
+            with store.snapshot():
+                return count_meter(store, meter, now_ms, series=configured.series)
+        except Damaged as error:  # that will not be better the next time
+            self._unreadable.add(meter)
+            log.warning("%s: cannot count its polls by the hour: %s", meter, error)
+            return None

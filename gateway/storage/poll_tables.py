@@ -60,6 +60,12 @@ class PollHours:
         found = self._sql.all("SELECT meter, last_id, from_ms, to_ms, answered_ms FROM polls_counted")
         return {str(meter): Counted(*rest) for meter, *rest in found}
 
+    def counted_of(self, meter: str) -> Counted | None:
+        """How far one meter, or the gateway's events, are counted; None: not at all."""
+        sql = "SELECT last_id, from_ms, to_ms, answered_ms FROM polls_counted WHERE meter = ?"
+        row = self._sql.one(sql, meter)
+        return Counted(*row) if row else None
+
     def add(self, meter: str, hours: Mapping[int, Polls], counted: Counted | None) -> None:
         """Add polls to the hours that begin then, and note how far they are counted. Call within ``transaction()``."""
         longer = "coalesce(excluded.gap_to_ms - excluded.gap_from_ms, -1) > coalesce(gap_to_ms - gap_from_ms, -1)"

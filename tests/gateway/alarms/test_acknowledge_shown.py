@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.alarms.operator_actions import Acknowledged
+from gateway.alarms.orders import orders
 from gateway.errors import Declined
 from gateway.messages.alarm_kinds import KINDS
 from gateway.messages.message import Message
@@ -96,3 +97,19 @@ def test_shelved_ones_and_those_of_others_are_left_alone_and_nobody_without_a_na
     assert [row.source for row in desk.board.shelved() if not row.acknowledged] == [shelved]
     with pytest.raises(Declined):
         asyncio.run(desk.board.operator.acknowledge_shown(desk.board.moment(), "", code="value-bad"))
+
+
+def test_the_order_gives_what_it_acknowledged_and_how_many_it_did_not(desk: Desk) -> None:
+    bad(desk, METERS[0])
+    give = orders(desk.board)
+
+    async def talk() -> None:
+        shown_ms = (await give["alarms"]({}))["shown"]
+        bad(desk, METERS[1])
+        order = {"shown": shown_ms, "user": USER, "code": "value-bad"}
+        with pytest.raises(TypeError):
+            await give["acknowledge-shown"]({**order, "note": ["signed as a list"]})
+        done = await give["acknowledge-shown"](order)
+        assert ([alarm["meter"] for alarm in done["alarms"]], done["changed"]) == (METERS[:1], 1)
+
+    asyncio.run(talk())
