@@ -1,6 +1,6 @@
 # Sourced by the other scripts: one virtual environment in .venv, made once and again whenever pyproject.toml changes.
 # Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|test, need_bench NAME, need_oracle, need_vyper,
-# need_sparkplug_host, need_aiosmtpd, need_dlt645, need_dsmr, need_sunspec, need_home_assistant, need_other_python, need_anvil, need_prometheus,
+# need_sparkplug_host, need_aiosmtpd, need_dlt645, need_dsmr, need_sunspec, need_home_assistant, need_schemathesis, need_other_python, need_anvil, need_prometheus,
 # need_package_tools (sets $venv_package).
 
 set -euo pipefail
@@ -149,6 +149,12 @@ need_home_assistant() {
         fi
     done
     say "no Python 3.13.2 or later with venv on this machine: tests/interop/home_assistant will fail without it"
+}
+
+# What asks the HTTP API by its description.
+need_schemathesis() {
+    need_apart "$PWD/.venv-schemathesis" tests/gateway/api/schemathesis-requirements.txt "the tool that asks the HTTP API by its description"
+    export METERSEAL_SCHEMATHESIS=$PWD/.venv-schemathesis/bin/schemathesis
 }
 
 # The tests compare what two Pythons make: 3.13 beside $venv's, or 3.11 where $venv's is 3.13. Where there is none, the

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.api.portions import Portions
-from gateway.api.shapes.problems import PREFIX
 from gateway.dashboard.db_readers import Busy, Readers
 from gateway.process.threads import in_thread
 from gateway.runtime.context import GatewayContext
@@ -18,8 +16,8 @@ if TYPE_CHECKING:
     from gateway.api.serving import Api
 
 
-class _Endpoint:
-    """The API of one epoch."""
+class ApiEndpoint:
+    """The API of one epoch, an ASGI application for every path at and below `/api`."""
 
     def __init__(self, site: GatewayContext, readers: Readers, portions: Portions) -> None:
         self._site, self._readers, self._portions = site, readers, portions
@@ -28,7 +26,7 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         api = self._api or await self._loaded()
-        await api({**scope, "path_params": {}}, receive, send)
+        await api(scope, receive, send)
 
     async def _loaded(self) -> Api:
         async with self._turn:
@@ -41,9 +39,3 @@ class _Endpoint:
         from gateway.api.token_file import Tokens, tokens_file
 
         return Api(self._site, self._readers, self._portions, Tokens(tokens_file(self._site.config)), Busy)
-
-
-def routes(site: GatewayContext, readers: Readers, portions: Portions) -> list[Route]:
-    """Every path at and below `/api`, of any method."""
-    endpoint = _Endpoint(site, readers, portions)
-    return [Route(path, endpoint) for path in (PREFIX, f"{PREFIX}/{{rest:path}}")]

@@ -79,6 +79,11 @@ class App:
         self._rate, self._turn = Buckets(ADDRESS_RATE), asyncio.Lock()
         self.asgi: ASGIApp = Guard(self._limited, names)
         self._router = Router(self._routes())
+        self._api: ASGIApp = self._router
+
+    def serve_api(self, api: ASGIApp) -> None:
+        """What answers at and below `/api`, whatever the path is: it looks after itself."""
+        self._api = api
 
     def mount(self, routes: Sequence[Route]) -> None:
         """More routes, which look after themselves and ask for no login."""
@@ -127,7 +132,7 @@ class App:
         if wait:
             await _too_many(scope)(scope, receive, send)
         else:
-            await self._router(scope, receive, send)
+            await (self._api if below_api(scope["path"]) else self._router)(scope, receive, send)
 
     # — who asks —
 

@@ -17,7 +17,8 @@ from gateway.api.exports import export
 from gateway.api.portions import Listing, Portions
 from gateway.config.model import Config
 from gateway.config.web import Web
-from gateway.dashboard import api_endpoint, metrics_endpoint
+from gateway.dashboard import metrics_endpoint
+from gateway.dashboard.api_endpoint import ApiEndpoint
 from gateway.dashboard.app import App
 from gateway.dashboard.auth import exposure
 from gateway.dashboard.auth.kept_sessions import FILE, SessionFile
@@ -79,7 +80,7 @@ class Serving:
             app = App(site, pages, readers, users, exposure.names(self._web), kept)
             app.lists(portions, {"/export": partial(_export, site)})
             app.mount(metrics_endpoint.routes(site, loops, self._token, loopback=self._web.loopback))
-            app.mount(api_endpoint.routes(site, readers, portions))
+            app.serve_api(ApiEndpoint(site, readers, portions))
             try:
                 await self.serve(app, listener)
             finally:

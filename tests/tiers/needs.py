@@ -41,6 +41,7 @@ NEEDS: dict[str, str] = {
     r"\bMETERSEAL_DSMR_PYTHON\b": "need_dsmr",
     r"\bMETERSEAL_SUNSPEC_PYTHON\b": "need_sunspec",
     r"\bMETERSEAL_HOME_ASSISTANT_PYTHON\b": "need_home_assistant",
+    r"\bMETERSEAL_SCHEMATHESIS\b": "need_schemathesis",
     r"\bMETERSEAL_OTHER_PYTHON\b": "need_other_python",
     r"\b[Aa]nvil\b": "need_system npm=npm\nneed_anvil",
     r"\bMETERSEAL_PROMETHEUS\b": "need_prometheus",

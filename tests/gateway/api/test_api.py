@@ -33,7 +33,7 @@ def test_what_would_change_something_is_refused(site: Asked, path: str, method: 
 
 
 @pytest.mark.parametrize(
-    "path", ["/api", "/api/", "/api/v1", "/api/v1/", "/api/v2/meters", "/api/v1/meters/", "/api/login"]
+    "path", ["/api", "/api/", "/api/v1", "/api/v1/", "/api/v2/meters", "/api/v1/meters/", "/api/login", "/api/%0A"]
 )
 def test_a_path_that_there_is_not_is_a_problem_and_no_login(site: Asked, path: str) -> None:
     for given in ({}, {"Authorization": f"Bearer {site.tokens['proofs']}"}):
