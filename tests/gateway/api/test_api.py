@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from decimal import Decimal
 from io import BytesIO
 
@@ -230,3 +232,11 @@ def test_every_route_is_described_and_every_refusal(site: Asked) -> None:
     assert list(described["paths"]) == [route.path for route in ROUTES]
     text = json.dumps(described)
     assert [code for code in STATUS if f"`{code}`" not in text] == []
+
+
+def test_pages_alone_load_no_api() -> None:
+    """What a gateway pays for that nobody asks: the pages' server names two modules of it, which hold no model."""
+    names = "print(*sorted(m for m in sys.modules if m.startswith('gateway.api')))"
+    code = f"import sys\nimport gateway.dashboard.asgi_server\n{names}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["gateway.api", "gateway.api.shapes", "gateway.api.shapes.problems"]
