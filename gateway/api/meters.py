@@ -13,6 +13,7 @@ from gateway.api.shapes.problems import Refusal
 from gateway.config.model import Config
 from gateway.dashboard.pages.ledgers import LedgerNow, ledgers, oldest_unanchored_ms
 from gateway.dashboard.pages.record_state import State, States, newest
+from gateway.history.completeness import Completeness, completeness
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message
 from gateway.recording.live_state import MeterNow
@@ -84,7 +85,10 @@ def meters(call: Call[MeterPage]) -> Rest:
     rows = [_meter(config, now, lines.get(now.name, ""), now_ms, every_poll) for now in seen]
 
     def rest(store: Database) -> Listed[models.Meter]:
-        return Listed[models.Meter](items=tuple(rows), next=following)
+        found = completeness(store, {row.meter: row.every_ms for row in rows}, now_ms)
+        known = {one.meter: completeness_of(one) for one in found if one.to_ms is not None or one.late}
+        items = (row.model_copy(update={"completeness": known.get(row.meter)}) for row in rows)
+        return Listed[models.Meter](items=tuple(items), next=following)
 
     return rest
 
@@ -106,6 +110,24 @@ def _meter(config: Config, now: MeterNow, line: str, now_ms: int, every_poll: in
         silent_since=time(now.silent_since_ms),
         cause=now.cause,
     )
+
+
+def completeness_of(one: Completeness) -> models.Completeness:
+    """How complete a meter's records are, as the API shows it."""
+    windows = tuple(
+        models.Window(
+            hours=window.hours,
+            from_=models.at(window.from_ms),
+            to=models.at(window.to_ms),
+            due=window.due,
+            recorded=window.recorded,
+            asleep=window.asleep,
+            share=window.share,
+        )
+        for window in one.windows
+    )
+    gap = None if one.gap is None else models.Stretch(from_=models.at(one.gap[0]), to=models.at(one.gap[1]))
+    return models.Completeness(late=one.late, windows=windows, gap=gap)
 
 
 def _page(call: Call[MeterPage]) -> tuple[Sequence[MeterNow], str | None]:

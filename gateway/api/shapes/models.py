@@ -98,6 +98,39 @@ class Gateway(Shape):
     ledgers: tuple[LedgerState, ...]
 
 
+class Stretch(Shape):
+    """A time, from its beginning to its end."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True, validate_by_name=True)
+
+    from_: Annotated[Time, Field(alias="from")]
+    to: Time
+
+
+class Window(Shape):
+    """The polls of a meter in whole hours; those ``asleep`` are among the ``due``. ``share``: of those due and not
+    asleep the recorded ones; absent where the polls are not known from ``from`` on, or none was due."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True, validate_by_name=True)
+
+    hours: int
+    from_: Annotated[Time, Field(alias="from")]
+    to: Time
+    due: int
+    recorded: int
+    asleep: int
+    share: Annotated[float | None, Field(ge=0, le=1)] = None
+
+
+class Completeness(Shape):
+    """How complete the records of a meter are. ``late``: hours are over and not counted; ``gap``: the longest time
+    without a record in 30 days."""
+
+    late: bool
+    windows: Annotated[tuple[Window, ...], Field(description="The last 24 h, 7 d and 30 d.")]
+    gap: Stretch | None = None
+
+
 class Meter(Shape):
     """One meter. ``last``: the time of its newest reading, whose worst value is ``quality``; ``cause``: why its last
     poll gave none, ``silent_since``: since when; ``reversed``: it hangs the wrong way round, and its values are as it
@@ -116,6 +149,7 @@ class Meter(Shape):
     quality: Verdict | None = None
     silent_since: Time | None = None
     cause: str | None = None
+    completeness: Completeness | None = None
 
 
 class Value(Shape):

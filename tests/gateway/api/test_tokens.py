@@ -30,7 +30,8 @@ def loaded(tmp_path: Path) -> Config:
 
 
 def test_a_token_is_printed_once_and_kept_as_a_hash(loaded: Config) -> None:
-    done = meterseal("add", loaded.path, "dashboard", "--scope", "readings", "--meter", "pv-inverter", "--expires", "90d")
+    options = ("--scope", "readings", "--meter", "pv-inverter", "--expires", "90d")
+    done = meterseal("add", loaded.path, "dashboard", *options)
     assert done.code == 0, done.err
     text = done.out.strip()
     file = tokens_file(loaded)
