@@ -1,4 +1,4 @@
-"""A running plant whose gateway has pages and the API, with one token of each kind, for all tests of this folder."""
+"""A running plant whose gateway has pages and the API, with one token of each kind, for the tests of a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.gateway.api.asked import Asked, asked_site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     with asked_site(tmp_path_factory.mktemp("api")) as found:
         yield found

@@ -1,12 +1,18 @@
-"""The HTTP API of a running gateway: who gets what, and that each answer is what it is described as."""
+"""The HTTP API of a running gateway: who gets what, and that each answer is what it is described as.
+
+schemathesis asks it by its openapi.json with all of its checks; a longer run by hand is the same command with
+``--max-examples 200`` and another seed.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from decimal import Decimal
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +26,15 @@ from ledger_client.formats.bundle import Bundle
 from tests.gateway.api.asked import METER, V1, Asked, refusal, token
 from tests.gateway.dashboard.pages_site import Browser, everything
 from tests.system.demo_site import until
+
+HERE = Path(__file__).parent
+TOOL = os.environ.get("METERSEAL_SCHEMATHESIS", str(HERE.parents[2] / ".venv-schemathesis" / "bin" / "schemathesis"))
+RATE = "19/s"
+"""A token has 20 requests a second: what comes faster is 429 and tests nothing else."""
+
+
+METHODS = '[phases.coverage]\nunexpected-methods = ["DELETE", "TRACE"]\n'
+"""Those that each path is asked with besides GET: of all of them there are tests in test_api.py."""
 
 SITE = ("/gateways", "/batches")
 LISTS = ("/meters", "/latest", "/alarms", "/events", *SITE)
@@ -235,8 +250,34 @@ def test_every_route_is_described_and_every_refusal(site: Asked) -> None:
 
 
 def test_pages_alone_load_no_api() -> None:
-    """What a gateway pays for that nobody asks: the pages' server names two modules of it, which hold no model."""
-    names = "print(*sorted(m for m in sys.modules if m.startswith('gateway.api')))"
-    code = f"import sys\nimport gateway.dashboard.asgi_server\n{names}"
+    """A gateway that nobody asks has none of its models, nor what describes them."""
+    code = "import sys\nimport gateway.dashboard.asgi_server\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["gateway.api", "gateway.api.shapes", "gateway.api.shapes.problems"]
+    loaded = {name.removeprefix("gateway.api.") for name in done.stdout.split() if name.startswith("gateway.api.")}
+    assert "shapes.problems" in loaded
+    assert loaded & {"shapes.models", "shapes.parameters", "table", "serving", "openapi", "token_file"} == set()
+
+
+def record(site: Asked) -> str:
+    """A record that has a proof, for the hooks."""
+    row = Database(site.config.database, read_only=True).records.newest_anchored(METER)
+    assert row is not None
+    found = {"gateway": site.config.gateway_id, "meter": row.meter, "epoch": row.epoch.hex(), "seq": row.seq}
+    return json.dumps(found)
+
+
+@pytest.mark.parametrize(("scope", "phases"), [("status", "fuzzing"), ("proofs", "coverage,fuzzing")])
+def test_schemathesis_finds_no_fault_and_nothing_undocumented(
+    site: Asked, scope: str, phases: str, tmp_path: Path
+) -> None:
+    settings = tmp_path / "schemathesis.toml"
+    settings.write_text(METHODS)
+    url = f"http://127.0.0.1:{site.port}{V1}/openapi.json"
+    command = [TOOL, "--config-file", str(settings), "--no-color", "run", url, "--checks", "all", "--rate-limit", RATE]
+    command += ["-H", f"Authorization: Bearer {site.tokens[scope]}", "--phases", phases, "--max-examples", "3"]
+    command += ["--seed", "1", "--generation-database", "none"]
+    hooks = {"SCHEMATHESIS_HOOKS": str(HERE / "schemathesis_hooks.py"), "METERSEAL_RECORD": record(site)}
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | hooks, cwd=tmp_path, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    paths = [route.path for route in ROUTES if route.scope is not None]
+    assert f"{len(paths)} selected" in done.stdout, done.stdout
