@@ -28,8 +28,18 @@ Digits = BeforeValidator(_digits)
 """Of a parameter that is an int, behind its bounds."""
 Limit = Annotated[int, Field(ge=1, le=1000, description="Items of a page, at most."), Digits]
 LongLimit = Annotated[int, Field(ge=1, le=10_000, description="Readings of a page, at most."), Digits]
+_INSTANT = (
+    r"^(now|-[0-9]{1,9}(ms|s|m|min|h|d)"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2}))$"
+)
+"""The form of an instant, for the description; ``history.local_calendar.instant_of`` is who reads it."""
 Instant = Annotated[
-    str | None, Field(max_length=40, description="RFC 3339 with an offset, an age such as `-24h`, or `now`.")
+    str | None,
+    Field(
+        max_length=40,
+        description="RFC 3339 with an offset, an age such as `-24h`, or `now`.",
+        json_schema_extra={"pattern": _INSTANT},
+    ),
 ]
 Points = Annotated[
     str | None,
