@@ -184,13 +184,13 @@ def test_the_keyboard_goes_everywhere_in_order(site: Site, browser: Browser) -> 
         seen.open("/alarms")
         focused = "(document.activeElement.textContent || '').trim().replace(/\\s+/g, ' ')"
         order = []
-        for _ in range(13):
+        for _ in range(14):
             seen.page.keyboard.press("Tab")
             order.append(seen.page.evaluate(focused))
         assert order[:3] == ["Skip to content", "Meterseal test-gateway", "Site"] or order[1].endswith("test-gateway")
-        assert [word.rstrip("0123456789 ") for word in order[2:13]] == [
-            "Site", "Energy", "Emissions", "Balance", "Charts", "Batches", "Events", "Alarms", "Diagnosis", "中文",
-            "Log out installer",
+        assert [word.rstrip("0123456789 ") for word in order[2:14]] == [
+            "Site", "Energy", "Emissions", "Balance", "Charts", "Batches", "Events", "Alarms", "Completeness",
+            "Diagnosis", "中文", "Log out installer",
         ]  # fmt: skip
         seen.open("/")
         seen.page.keyboard.press("Tab")
