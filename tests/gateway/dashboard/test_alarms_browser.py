@@ -8,12 +8,14 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
+from gateway.clock import HOUR_MS
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.dashboard.auth import setup
 from gateway.messages.message import Message
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Database
+from gateway.storage.poll_tables import Counted, Polls
 from tests.gateway.dashboard.pages_plant import PASSWORDS
 from tests.gateway.dashboard.pages_site import pages_of, running
 from tests.gateway.dashboard.test_actions import events
@@ -49,7 +51,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Config
             until("a start", lambda: loaded.database.exists())
         store = Database(loaded.database)
         with store.transaction():
-            store.alarms.keep(night(store.records.latest_ms() or 0))
+            now_ms = store.records.latest_ms() or 0
+            store.alarms.keep(night(now_ms))
+            hour_ms = now_ms - now_ms % HOUR_MS - HOUR_MS
+            gap, counted = (hour_ms, hour_ms + 600_000), store.polls.counted_of("meter-000")
+            counted = counted or Counted(store.records.last_place(), hour_ms - 99 * HOUR_MS, hour_ms + HOUR_MS, hour_ms)
+            store.polls.add("meter-000", {hour_ms: Polls(3600, 2999, 0, gap)}, counted)
         store.close()
         with running(loaded):
             yield f"http://127.0.0.1:{port}", loaded
@@ -95,3 +102,21 @@ def test_forty_two_alarms_are_acknowledged_in_three_clicks(site: tuple[str, Conf
         assert seen.page.locator("#acknowledge").count() == 0
     every = [one for source in SOURCES for one in events(loaded, source, "alarm-acknowledged")]
     assert len(every) == EACH * len(CODES), "an event of its own for each"
+
+
+def test_a_gap_leads_to_its_chart(site: tuple[str, Config], browser: Browser) -> None:
+    url, _ = site
+    with window(browser, url, language="zh", theme="dark", width=NARROW) as seen:
+        seen.login("installer")
+        seen.open("/completeness")
+        assert (seen.overflow() <= 0, seen.faults()) == (True, [])
+    with window(browser, url) as seen:
+        seen.login("installer")
+        seen.page.get_by_role("navigation").get_by_role("link", name="Completeness").click()
+        row = seen.page.locator("tbody tr", has_text="83.30 %")
+        assert LABEL in row.inner_text()
+        assert "601 of 3600 missed" in row.inner_text()
+        row.get_by_role("link", name="Chart of the gap of meter-000, 10 min").click()
+        seen.page.wait_for_url("**/charts?s=meter-000&from=*")
+        assert seen.page.locator("svg.chart").count() == 1
+        assert seen.faults() == []
