@@ -149,8 +149,9 @@ class Config:
         """What the site's clocks show."""
         return ZoneInfo(self.document.gateway.timezone)
 
-    @property
+    @cached_property
     def meters(self) -> dict[str, Meter]:
+        """Every meter by name; asked for of each meter on each page, so it is made once."""
         return {m.name: m for b in self.document.bus for m in b.meter}
 
     @property

@@ -57,15 +57,16 @@ def source(site: GatewayContext, sources: Callable[[Config], Mapping[str, Source
 def _headline(
     config: Config, seen: Sequence[MeterNow], listed: Sequence[AlarmRow], health: Mapping[str, Any], now_ms: int
 ) -> list[str]:
-    """The first sentence of the site page, and for which causes meters give no reading: where that changes, it is asked
-    for anew."""
+    """The first sentence of the site page, for which causes meters give no reading, and which ones: where that changes,
+    it is asked for anew."""
     every_poll, known = health["every_poll"], [now for now in seen if now.name in config.meters]
     rows = [meter_row(config, now, now_ms, every_poll=every_poll) for now in known]
     uncertain = bool(doubts_of_all(rows))
     now_stands = headline(
         [row.standing for row in rows], listed, recording=not health["recording"], uncertain=uncertain
     )
-    return [now_stands, *sorted({row.cause or "" for row in rows if row.standing == Standing.SILENT})]
+    silent = sorted((row.cause or "", row.name) for row in rows if row.standing == Standing.SILENT)
+    return [now_stands, *sorted({cause for cause, _ in silent}), str(crc32(repr(silent).encode()))]
 
 
 def meter(config: Config, now: MeterNow) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from gateway.dashboard.pages import alarms, batches, meter, record
 from gateway.dashboard.pages import overview as site_view
 from gateway.dashboard.pages.diagnosis import Rounds
 from gateway.dashboard.pages.line_load import Loads
+from gateway.dashboard.pages.meter_list import meter_list
 from gateway.dashboard.pages.page import Answer, NotFound, Pages, Rest, View
 from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.pages.totals import site_totals
@@ -125,7 +126,8 @@ class _Views:
                 facts.health["every_poll"], facts.now_ms, found, config.zone,
             )  # fmt: skip
             shown = replace(site_view.complete(facts, config, store), totals=totals)
-            return {"site": shown, "many_left": site_view.MANY_LEFT}
+            listed = meter_list(shown.lines, asked.query)
+            return {"site": shown, "listed": listed, "many_left": site_view.MANY_LEFT}
 
         return self.rest(asked, "site", whole)
 

@@ -344,5 +344,7 @@ def _live_words(words: Words) -> str:
         "last": words("site.last"),
         "well": words("site.meters-of", n="#n", all="#a"),
         "ways": {way: words(f"totals.{way}") for way in ("given", "taken")},
+        "shown": words("site.shown", n="#n", all="#a"),
+        "unseen": words("site.unseen", n="#"),
     }
     return json.dumps(sentence, ensure_ascii=False, separators=(",", ":"))

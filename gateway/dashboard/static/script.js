@@ -35,14 +35,26 @@
     const script = (page) => page.querySelector("script[src]")?.getAttribute("src"); // another one after an update
     if (parts.length !== others.length || script(document) !== script(fresh)) return location.reload();
     document.title = fresh.title;
-    parts.forEach((part, n) => busy(part) || take(part, document.adoptNode(others[n])));
+    const list = document.querySelector(".meters"), next = list && fresh.querySelector(".meters");
+    const order = (table) => [...table.querySelectorAll("tbody")].map((block) => meters(block).join()).join(";");
+    const moved = list && order(list) !== order(next); // some have fallen silent, or answer again
+    parts.forEach((part, n) => busy(part) || (moved && list.contains(part)) || take(part, document.adoptNode(others[n])));
+    if (moved && !busy(list)) {
+      take(list, document.adoptNode(next));
+      document.dispatchEvent(new Event("moved"));
+    }
     more();
   }
 
+  function meters(block) {
+    return [...block.querySelectorAll("[data-meter]")].map((row) => row.dataset.meter);
+  }
+
   function take(part, other) {
-    const place = reached(part).indexOf(document.activeElement);
+    const place = reached(part).indexOf(document.activeElement), to = place >= 0 && document.activeElement.href;
     part.replaceWith(other);
-    if (place >= 0) (reached(other)[place] || document.getElementById("main")).focus({ preventScroll: true });
+    const same = reached(other), there = (to && same.find((one) => one.href === to)) || same[place];
+    if (place >= 0) (there || document.getElementById("main")).focus({ preventScroll: true });
   }
 
   function reached(part) {
@@ -183,6 +195,7 @@
         put(value.querySelector("em"), words.ways[way] || "");
       }
     }
+    row.dataset.read = now.q === "good" && !(now.o || []).length ? "well" : "doubtful";
     const quality = row.cells[3], shared = document.querySelector("[data-shared]");
     badge(quality.querySelector(".q"), now.q);
     const own = why(now.f & ~(shared ? Number(shared.dataset.shared) : 0));
@@ -212,7 +225,10 @@
       const old = Boolean(gone) || (Boolean(shown) && now - Number(shown.dataset.age) > late);
       if (old && row.tagName !== "TR" && !row.classList.contains("old")) renew();
       row.classList.toggle("old", old || (row.tagName !== "TR" && row.classList.contains("old")));
+      const sleeps = row.dataset.why === "asleep";
+      if (row.dataset.state && row.dataset.read) row.dataset.state = !old ? row.dataset.read : sleeps ? "asleep" : "silent";
     }
+    choose();
     const rows = document.querySelectorAll("tr[data-every]"), well = [...rows].filter((row) => {
       return row.querySelector("[data-age]") && !row.classList.contains("old");
     });
@@ -258,6 +274,67 @@
     state.dataset.mark = mark;
     put(state, words.stream[word]);
   };
+
+  // Which meters are shown: the rule of pages/meter_list.py, over the rows that are there.
+  const filter = document.querySelector("[data-filter]"), choices = ["find", "state", "line", "role"];
+  const choice = (name) => filter.elements[name] ? filter.elements[name].value.trim() : "";
+  const folded = (text) => text.normalize("NFKC").toLowerCase();
+
+  function choose() {
+    if (!filter) return;
+    const [find, state, line, role] = choices.map(choice), sought = folded(find).split(/\s+/).filter(Boolean);
+    const some = Boolean(find || state || line || role);
+    let all = 0, seen = 0, unseen = 0;
+    for (const block of document.querySelectorAll(".meters tbody")) {
+      let here = 0;
+      for (const row of block.querySelectorAll("[data-meter]")) {
+        const is = row.dataset, text = folded([is.meter, row.querySelector("th a").textContent, is.line].join(" "));
+        const other = (state && state !== is.state) || (line && line !== is.line) || (role && role !== is.role);
+        row.hidden = Boolean(other) || !sought.every((word) => text.includes(word));
+        all += 1;
+        here += !row.hidden;
+        unseen += row.hidden && is.state === "silent";
+      }
+      seen += here;
+      const head = "line" in block.dataset && (!some || block.dataset.line === line);
+      block.hidden = !here && !head;
+    }
+    put(filter.querySelector("[data-shown]"), some ? words.shown.replace("#n", seen).replace("#a", all) : "");
+    const sign = filter.querySelector("[data-unseen]");
+    put(sign, words.unseen.replace("#", unseen));
+    sign.hidden = !unseen;
+    filter.querySelector("[data-everything]").hidden = !some;
+  }
+
+  function chose() {
+    const set = (query) => {
+      for (const name of choices) choice(name) ? query.set(name, choice(name)) : query.delete(name);
+      return "?" + query;
+    };
+    history.replaceState(null, "", location.pathname + set(new URLSearchParams(location.search)).replace(/\?$/, ""));
+    for (const link of document.querySelectorAll('a[href^="?"]')) { // other languages and themes show the same meters
+      link.setAttribute("href", set(new URLSearchParams(link.getAttribute("href"))));
+    }
+    choose();
+  }
+
+  if (filter) {
+    filter.classList.add("live"); // needs no button
+    filter.addEventListener("input", chose);
+    filter.addEventListener("submit", (event) => {
+      event.preventDefault();
+      chose();
+    });
+    filter.querySelector("[data-everything]").addEventListener("click", (event) => {
+      event.preventDefault();
+      for (const name of choices) if (filter.elements[name]) filter.elements[name].value = "";
+      chose();
+    });
+  }
+  document.addEventListener("moved", () => {
+    for (const [name, now] of Object.entries(site.meters)) meter(name, now);
+    tick();
+  });
 
   // A browser goes on by itself after a connection that broke, but not after an answer that was no stream: then nobody is
   // logged in any more, or there are too many open pages.

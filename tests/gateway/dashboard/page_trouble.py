@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC
@@ -18,6 +18,7 @@ from gateway.dashboard.pages import overview as site_view
 from gateway.dashboard.pages.diagnosis import Diagnosis
 from gateway.dashboard.pages.ledgers import LedgerNow
 from gateway.dashboard.pages.line_load import Loads
+from gateway.dashboard.pages.meter_list import meter_list
 from gateway.dashboard.pages.overview import FeedRow, MeterRow, SiteFacts
 from gateway.dashboard.pages.record_state import State
 from gateway.dashboard.pages.sparklines import Sparks
@@ -90,13 +91,12 @@ async def trouble(loaded: Config) -> AsyncIterator[dict[str, Page]]:
         bad = replace(whole, row=_lost(whole.row, now_ms), values=VALUES, symbols=SYMBOLS, coverage=_coverage(now_ms))
         listed = batches.batches(store, Bounds(), Turn(), "demo-ledger was not asked yet what it holds")
         yield {
-            "site": made(
-                "site", many_left=10_000, site=replace(_site(well, loaded, store, now_ms), totals=totals(now_ms))
-            ),
-            "site, totals by plan": made("site", many_left=10_000, site=replace(well, totals=totals(now_ms, "plant"))),
-            "site, totals pending": made("site", many_left=10_000, site=replace(well, totals=pending(now_ms))),
-            "site, clock unknown": made("site", many_left=10_000, site=_clock(well, now_ms)),
-            "site, over": made("site", many_left=10_000, site=replace(well, alarms=_alarms(now_ms)[-1:])),
+            "site": _site_page(made, replace(_site(well, loaded, store, now_ms), totals=totals(now_ms)), {}),
+            "site, filtered": _site_page(made, _site(well, loaded, store, now_ms), {"find": "x", "state": "silent"}),
+            "site, totals by plan": _site_page(made, replace(well, totals=totals(now_ms, "plant")), {}),
+            "site, totals pending": _site_page(made, replace(well, totals=pending(now_ms)), {}),
+            "site, clock unknown": _site_page(made, _clock(well, now_ms), {}),
+            "site, over": _site_page(made, replace(well, alarms=_alarms(now_ms)[-1:]), {}),
             "meter, silent": made("meter", meter=bad),
             "meter, exchanged": made(
                 "meter",
@@ -209,6 +209,10 @@ def _site(well: SiteFacts, loaded: Config, store: Database, now_ms: int) -> Site
                     17),
         ),
     )  # fmt: skip
+
+
+def _site_page(made: Callable[..., Page], site: SiteFacts, query: Mapping[str, str]) -> Page:
+    return made("site", many_left=10_000, site=site, listed=meter_list(site.lines, query))
 
 
 def _clock(well: SiteFacts, now_ms: int) -> SiteFacts:

@@ -21,7 +21,7 @@ CUT_OFF = """[...document.querySelectorAll('.tile, .card, .verdict, td, th, .q, 
     && !(e.closest('thead') && getComputedStyle(e.closest('thead')).position === 'absolute'))
   .map((e) => e.outerHTML.slice(0, 160))"""
 """What is wider than the place that it has."""
-BETWEEN = (760, 1024)
+BETWEEN = (760, 1024, 2560)
 Pages = dict[tuple[str, str, str], str]
 
 
