@@ -76,6 +76,7 @@ port = {sunspec_port}
   profile = "sunspec-inverter"
   address = 1
   every = "{every}"
+  in_totals = false                # export-main counts the same energy: totals of the site leave this one out
   role = "generation"
 """
 

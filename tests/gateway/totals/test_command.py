@@ -19,7 +19,9 @@ from tests.support.commands import gateway_command
 from tests.support.samples import Hands, Machine, site
 
 BEGIN = datetime(2026, 6, 1, 22, tzinfo=UTC)
-_IN_TOTALS = {'role = "emission"': 'role = "grid"', 'every = "60s"': 'every = "10s"'}
+_IN_TOTALS = {
+    'role = "emission"': 'role = "grid"', 'every = "60s"': 'every = "10s"', 'in_totals = false': 'in_totals = true'
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
