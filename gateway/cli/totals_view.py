@@ -9,6 +9,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from gateway.dashboard.render.formats import compared
 from gateway.history.local_calendar import local
 from gateway.totals.at_rest import Totals
 from gateway.totals.flows import Flow, Lack
@@ -60,8 +61,7 @@ def _table(title: str, columns: Mapping[str, Mapping[str, Flow]]) -> Table:
 def _amount(flow: Flow | None, column: str) -> str:
     if flow is None or flow.amount is None:
         return "–"
-    power = column == "kW"
-    text = f"{float(flow.amount / (1_000 if power else 1_000_000)):.{2 if power else 3}f}"
+    text = compared(float(flow.amount / (1_000 if column == "kW" else 1_000_000)))
     return f"{text}{'' if flow.complete else ' incomplete'}{' computed' if flow.computed else ''}"
 
 
