@@ -22,7 +22,7 @@ from gateway.devices.knowledge.direction import Turned, turned
 from gateway.devices.knowledge.quantities import UNITS, Direction, one_name
 from gateway.devices.points import Point, Profile
 from gateway.verdicts import verdict
-from ledger_client.formats.senml import Number, Value
+from ledger_client.formats.senml import Columns, Number, Value
 
 DIRECTIONS: Final[tuple[Direction, Direction]] = ("import", "export")
 COUNTS: Final[Mapping[str, Mapping[str, Direction]]] = {
@@ -82,10 +82,8 @@ class Source:
         """The power in the values of a reading."""
         found: dict[str, Fraction] = {}
         bad = False
-        for value in values:
-            turn = self.powers.get(value.name)
-            if turn is None:
-                continue
+        for value in self._powers_of(values):
+            turn = self.powers[value.name]
             if (number := _watts(value, turn)) is None:
                 bad = True
             else:
@@ -100,6 +98,13 @@ class Source:
         if not has:
             return Power(lack="no-power")
         return Power(lack="bad-quality" if bad else "no-sign" if _POWER in found else "no-value")
+
+    def _powers_of(self, values: Iterable[Value]) -> list[Value]:
+        """The values of its points of power; of columns no other value is made."""
+        if isinstance(values, Columns):
+            rows = zip(values.names, values.contents, values.units, strict=True)
+            return [Value(*row, values.quality) for row in rows if row[0] in self.powers]
+        return [value for value in values if value.name in self.powers]
 
 
 def signed(taken: Fraction) -> Power:
