@@ -35,6 +35,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 METER = "export-main"
 BEGIN_MS = moment_of("2026-10-01", BERLIN, 0).ms
 END_MS = moment_of("2026-11-10", BERLIN, 0).ms
+SPRING_MS = moment_of("2026-03-28", BERLIN, 0).ms, moment_of("2026-03-31", BERLIN, 0).ms
 GAP_MS = moment_of("2026-10-12T06:00", BERLIN, 0).ms, moment_of("2026-10-12T09:00", BERLIN, 0).ms
 MINUTES_MS = moment_of("2026-11-08", BERLIN, 0).ms
 """Since when minutes are kept."""
@@ -46,9 +47,8 @@ def watts(ms: int) -> float:
 
 def register(ms: int) -> int:
     """The counter at a moment, in Wh: every hour counts as many as its number in Unix time modulo 7, times 60."""
-    hours = ms // HOUR_MS
-    whole = sum(60 * (hour % 7) for hour in range(BEGIN_MS // HOUR_MS, hours))
-    return whole + (hours % 7) * (ms % HOUR_MS // MINUTE_MS)
+    sevens, hour = divmod(ms // HOUR_MS - SPRING_MS[0] // HOUR_MS // 7 * 7, 7)
+    return 60 * (21 * sevens + sum(range(hour))) + hour * (ms % HOUR_MS // MINUTE_MS)
 
 
 def span(start_ms: int, length_ms: int) -> Aggregate:
@@ -68,13 +68,14 @@ def span(start_ms: int, length_ms: int) -> Aggregate:
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """Hours of forty days with a gap, and minutes of the last two of them; the records have been pruned."""
+    """Hours of three days of spring and forty of autumn with a gap, minutes of the last two days, and no record."""
     zone = {"[gateway]": '[gateway]\ntimezone = "Europe/Berlin"'}
     made = site(tmp_path_factory.mktemp("charts") / "site", zone)
     store = Database(made.database)
     forms = Forms(store.summaries)
     with store.transaction():
-        hours = [ms for ms in range(BEGIN_MS, END_MS, HOUR_MS) if not GAP_MS[0] <= ms < GAP_MS[1]]
+        autumn = [ms for ms in range(BEGIN_MS, END_MS, HOUR_MS) if not GAP_MS[0] <= ms < GAP_MS[1]]
+        hours = [*range(*SPRING_MS, HOUR_MS), *autumn]
         store.summaries.put([forms.row(METER, HOUR_MS, span(ms, HOUR_MS)) for ms in hours])
         minutes = range(MINUTES_MS, END_MS, MINUTE_MS)
         store.summaries.put([forms.row(METER, MINUTE_MS, span(ms, MINUTE_MS)) for ms in minutes])
@@ -109,16 +110,27 @@ def of_days(first: str, count: int) -> list[tuple[int, int]]:
     return list(pairwise(midnights))
 
 
-def test_days_of_25_hours_and_a_month_are_sums_of_their_own_hours(loaded: Config, store: Database) -> None:
-    query = {"from": "2026-10-24", "to": "2026-10-27"}
-    (panel,) = drawn(loaded, store, [IMPORT], "day", **query).panels
-    (chart,) = panel.courses
-    assert [(step.from_ms, step.to_ms) for step in chart.steps] == of_days("2026-10-24", 3)
-    assert [(b - a) // HOUR_MS for a, b in of_days("2026-10-24", 3)] == [24, 25, 24]
-    sums = [sum(60 * (ms // HOUR_MS % 7) for ms in range(a, b, HOUR_MS)) for a, b in of_days("2026-10-24", 3)]
+@pytest.mark.parametrize(
+    ("first", "end", "lengths"),
+    [("2026-03-28", "2026-03-31", [24, 23, 24]), ("2026-10-24", "2026-10-27", [24, 25, 24])],
+)
+def test_days_of_23_and_25_hours_are_sums_of_their_own_hours(
+    loaded: Config, store: Database, first: str, end: str, lengths: list[int]
+) -> None:
+    query = {"from": first, "to": end}
+    days = of_days(first, 3)
+    (chart,) = drawn(loaded, store, [IMPORT], "day", **query).panels[0].courses
+    assert [(step.from_ms, step.to_ms) for step in chart.steps] == days
+    assert [(b - a) // HOUR_MS for a, b in days] == lengths
+    sums = [sum(60 * (ms // HOUR_MS % 7) for ms in range(a, b, HOUR_MS)) for a, b in days]
     assert [step.mean for step in chart.steps] == sums
     (power,) = drawn(loaded, store, [POWER], "day", **query).panels[0].courses
-    assert [(step.from_ms, step.to_ms) for step in power.steps] == of_days("2026-10-24", 3)
+    assert [(step.from_ms, step.to_ms) for step in power.steps] == days
+    means = [sum(watts(ms) for ms in range(a, b, HOUR_MS)) / ((b - a) // HOUR_MS) for a, b in days]
+    assert [step.mean for step in power.steps] == pytest.approx(means, abs=0.01)
+
+
+def test_a_month_is_the_difference_of_its_registers(loaded: Config, store: Database) -> None:
     (month,) = drawn(loaded, store, [IMPORT], "month", **{"from": "2026-11-01", "to": "2026-11-10"}).panels[0].courses
     begin_ms = moment_of("2026-11-01", BERLIN, 0).ms
     assert [step.mean for step in month.steps] == [register(END_MS) - register(begin_ms)]
