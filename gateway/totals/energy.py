@@ -46,6 +46,8 @@ class Runs:
         running. Raises StoreError."""
         now_ms += 1  # what was read now is in it
         names = sorted({name for counters in source.counters.values() for name in counters.names})
+        if not names:
+            return {period: {} for period in periods}
         runs = self._runs(store, source.meter, names, _cuts(periods.values(), zone, now_ms), now_ms)
         near_ms = max(NEAR_MS, _PERIODS_NEAR * source.every_ms)
         found: dict[str, Figures] = {}

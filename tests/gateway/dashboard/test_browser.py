@@ -114,7 +114,10 @@ def test_values_come_by_themselves(site: Site, browser: Browser) -> None:
         power = "document.querySelector('[data-meter=\"export-main\"] [data-value=active_power_total] b').textContent"
         before = seen.page.evaluate(power)
         seen.page.evaluate("window.same = true")
-        seen.until(f"{power} !== {before!r}")
+        total = "document.querySelector('.totals [data-flow=generation]').textContent"
+        picture = "document.querySelector('.flows [data-flow=generation]').textContent"
+        at_first = seen.page.evaluate(total)
+        seen.until(f"{power} !== {before!r} && {total} !== {at_first!r} && {picture} === {total}")
         seen.until("document.querySelector('[data-meter=\"export-main\"] .tag').textContent === 'live'")
         assert seen.page.evaluate("window.same") is True, "the page was not loaded anew"
 

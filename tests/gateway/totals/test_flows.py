@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
+from gateway.accounting.plans.plan_draft import _ROLES as NODE_ROLES
+from gateway.accounting.plans.plan_draft import _node, _of
+from gateway.commissioning.record.words import Words as RecordWords
 from gateway.config.bus import ROLES, Meter
+from gateway.dashboard.render.catalog import Words as DashboardWords
 from gateway.devices.points import Profile
 from gateway.devices.profile import load_profile, parse_profile
 from gateway.history.counted import Figure
@@ -189,6 +193,30 @@ def test_a_flow_that_lacks_a_part_says_so_and_names_it() -> None:
     figures = {"energy_import_t1": Figure(Fraction(10)), "energy_import_t2": Figure(None, ("no-reading",), 7)}
     assert energy_part(tariffs, "consumption", figures) == Part("m1", Fraction(10), Lack("m1", "no-reading", 7))
     assert energy_part(tariffs, "consumption", figures, "silent").lack == Lack("m1", "silent", 7)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_has_a_word_and_a_draft_of_its_nodes(role: str) -> None:
+    assert DashboardWords("en").has("role", role)
+    assert RecordWords("zh").of("role", role) != role
+    drafted = [line for line in _drafted(role) if line.startswith("# role")]
+    expected = {"grid": ["import", "export"], "storage": ["charge", "discharge"], "generation": ["production"]}
+    assert [line.split('"')[1] for line in drafted] == expected.get(role, [role])
+
+
+def test_a_draft_of_a_grid_meter_has_a_node_for_each_direction_as_seen_from_the_grid() -> None:
+    text = "\n".join(_drafted("grid", reversed=True))
+    one, other = text.split("# [nodes.m1-")[1:]
+    assert one.startswith("import]")
+    assert '"m1/energy_export_total"' in one, "it hangs the wrong way round"
+    assert '"m1/energy_import"' not in one
+    assert other.startswith("export]")
+    assert '"m1/energy_import"' in other
+
+
+def _drafted(role: str, **keys: Any) -> list[str]:
+    one, counters = meter(role, **keys), [p for p in made(COUNTERS).points if p.kind == "counter"]
+    return [line for name, way in NODE_ROLES[one.role].items() for line in _node(one, name, _of(one, counters, way))]
 
 
 def test_consumption_follows_from_all_the_others_or_is_not_known() -> None:
