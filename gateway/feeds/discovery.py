@@ -6,7 +6,7 @@ entities. A meter's ``up`` is published before its device message and emptied af
 retained; its birth message asks for nothing.
 
 A broker may refuse topics that are not the feed's, with a reason or by ending the connection. Either costs no reading:
-device messages wait for a while then, longer each time, and everything else goes on.
+what is announced waits for a while then, longer each time, and everything else goes on.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 
 from gateway.feeds.home_assistant import DOWN, PREFIX, UNKNOWN, UP, Device, announced, config_topic, device_message
 from gateway.feeds.json_messages import Topics
-from gateway.feeds.mqtt_link import Down, Link
+from gateway.feeds.mqtt_link import Down, Link, OfferRefused
 from ledger_client.messages import Sentence
 
 log = logging.getLogger("meterseal.feed")
@@ -31,7 +32,7 @@ PAUSE_S = 0.02
 MOST_RETAINED = 10_000
 """Meters of an earlier run that are looked at, at most."""
 WAIT_S = (60.0, 300.0, 3600.0)
-"""Seconds without device messages after the broker has refused one: the first time, the second, all further ones."""
+"""Seconds without announcements after the broker has refused one: the first time, the second, all further ones."""
 
 
 class Discovery:
@@ -86,12 +87,21 @@ class Discovery:
 
     async def publish_states(self, link: Link) -> None:
         """Publish which meters answer, where that has changed. A meter that is no more does not."""
+        if self._is_held_back():
+            return
         up = self._up()
         wanted = dict.fromkeys(self._states, DOWN) | {meter: _state(up.get(meter)) for meter in self._devices}
         for meter, state in wanted.items():
             if self._states.get(meter) != state and (meter in self._devices or meter in self._states):
                 self._states[meter] = state
-                await link.send(self._topics.up(meter), state, retain=True)
+                future = await link.offer(self._topics.up(meter), state)
+                future.add_done_callback(partial(self._state_answered, meter))
+
+    def _state_answered(self, meter: str, future: asyncio.Future[None]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, Down | OfferRefused):
+            self._states.update({meter: b""} if meter in self._states else {})
+            self._hold_back(error.sentence)
 
     async def run(self, link: Link) -> None:
         """Announce, and follow what changes, while connected; returns if there is nothing to announce or withdraw."""
@@ -107,14 +117,12 @@ class Discovery:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _announce(self, link: Link) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             self._changed.clear()
-            if loop.time() >= self._wait_until:
+            if not self._is_held_back():
                 await self._announce_all(link)
-            wait_s = self._wait_until - loop.time()
             with suppress(TimeoutError):
-                async with asyncio.timeout(wait_s if wait_s > 0 else None):
+                async with asyncio.timeout_at(self._wait_until if self._is_held_back() else None):
                     await self._changed.wait()
 
     async def _announce_all(self, link: Link) -> None:
@@ -133,24 +141,32 @@ class Discovery:
         for meter in self._states.keys() - self._devices.keys():
             if not await self._is_taken(link, config_topic(self._gateway, meter), b""):
                 return
-            self._states.pop(meter)
-            await link.send(self._topics.up(meter), b"", retain=True)
-        self._refusals, self.refused = 0, None
+            del self._states[meter]
+            if not await self._is_taken(link, self._topics.up(meter), b""):
+                return
+        if not self._is_held_back():  # by an answer to what was published meanwhile
+            self._refusals, self.refused = 0, None
 
     async def _is_taken(self, link: Link, topic: str, data: bytes) -> bool:
-        """Offer a device message; False: refused. A connection that ends over it counts as a refusal, too."""
+        """Offer a message; False: refused. A connection that ends over it counts as a refusal, too."""
+        future = await link.offer(topic, data)
         try:
-            refusal = await link.offer(topic, data)
-        except Down as error:
+            await future
+        except (Down, OfferRefused) as error:
             self._hold_back(error.sentence)
-            raise
-        if refusal is not None:
-            self._hold_back(refusal)
-        return refusal is None
+            if isinstance(error, Down):
+                raise
+            return False
+        return True
+
+    def _is_held_back(self) -> bool:
+        return asyncio.get_running_loop().time() < self._wait_until
 
     def _hold_back(self, why: Sentence) -> None:
+        if self._is_held_back():
+            return
         if self.refused is None:
-            log.warning("no device messages for Home Assistant: %s", why)
+            log.warning("nothing is announced to Home Assistant: %s", why)
         self.refused = why
         self._wait_until = asyncio.get_running_loop().time() + WAIT_S[min(self._refusals, len(WAIT_S) - 1)]
         self._refusals += 1

@@ -131,18 +131,13 @@ class Link:
         self._check()
         return self._publish(topic, data, qos, retain)
 
-    async def offer(self, topic: str, data: bytes) -> Sentence | None:
-        """Have something retained that the broker may refuse, and wait for its answer: None, or why it is refused,
-        which does not end the connection."""
+    async def offer(self, topic: str, data: bytes) -> asyncio.Future[None]:
+        """Have something retained that the broker may refuse: the future raises ``OfferRefused`` then, and the
+        connection goes on."""
         future = await self.send(topic, data, retain=True)
         self._offered.add(future)
-        try:
-            await future
-        except OfferRefused as error:
-            return error.sentence
-        finally:
-            self._offered.discard(future)
-        return None
+        future.add_done_callback(self._offered.discard)
+        return future
 
     def _publish(self, topic: str, data: bytes, qos: int, retain: bool) -> asyncio.Future[None]:
         future: asyncio.Future[None] = self._loop.create_future()
