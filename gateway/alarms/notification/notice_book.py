@@ -84,6 +84,14 @@ class NoticeBook:
                 found.setdefault(one.message, []).append(one)
         return found
 
+    def undelivered_since_ms(self) -> int | None:
+        """Since when nothing is delivered: when the oldest message was made that waits, or the last one that was
+        given up if that is newer than any that was sent; None where neither is."""
+        waiting = min((ones[0].made_ms or 0 for ones in self.messages().values()), default=None)
+        done = [one for one in self._notices.values() if one.done_ms is not None]
+        last = max(done, key=lambda one: one.done_ms or 0, default=None)
+        return last.made_ms if waiting is None and last is not None and last.outcome == "given-up" else waiting
+
     def made_ms(self) -> list[int]:
         """When each of the messages was made that are still known."""
         made = {one.message: one.made_ms for one in self._notices.values() if one.message and one.made_ms is not None}

@@ -113,6 +113,8 @@ class Receiver(BackgroundTask):
             closed = [row for row in rows if row.id not in known]
             for row in (*closed, *self._open):
                 self._book.put(selection.begin([row], now_ms))
+            if (since_ms := self._book.undelivered_since_ms()) is not None:
+                self._failing = Message("notify-undelivered"), since_ms
             heard, self._heard, self._open = self._heard, [], ()
             for row in heard:
                 self._hear(row)

@@ -112,6 +112,7 @@ def test_a_repetition_is_the_same_message_and_what_was_due_meanwhile_leaves_toge
     case.alarm(on=False)
     case.passes(AFTER_S)
     case.restart()
+    assert (case.receiver.facts()["failing"], case.receiver.facts()["message"]) == (True, "notify-undelivered")
     case.passes(1)
     bodies, repeated = {one.body for one in server.posted}, len(server.posted)
     assert (len(bodies), repeated >= 4) == (1, True)
@@ -141,6 +142,7 @@ def test_a_message_that_is_refused_lets_others_pass_and_is_given_up_after_a_day(
     assert case.receiver.facts()["waiting"] == 0
     server.always = 200
     case.restart()
+    assert case.receiver.facts()["failing"]
     assert case.passes(HOUR_S) == []
 
 
