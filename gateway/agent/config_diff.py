@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from gateway.config.model import Config
+from gateway.config.notify import concealed_url
 from gateway.errors import ConfigError
 from gateway.fieldbus.wire.line_spec import LineSpec
 from gateway.messages.languages import in_language
@@ -139,7 +140,8 @@ def _trusted(key: TrustKey) -> Message:
 
 
 def _lines(config: Config) -> Iterator[Sentence]:
-    yield from _flat(config.written, "")
+    receivers = [{**row, "url": concealed_url(str(row["url"]))} for row in config.written.get("notify", ())]
+    yield from _flat({**config.written, **({"notify": receivers} if receivers else {})}, "")
     for meter, profile in config.profiles.items():
         digest = hashlib.sha256(repr(profile).encode()).hexdigest()
         yield Message("profile-content-line", meter=meter, profile=profile.name, hash=digest[:12])

@@ -56,10 +56,11 @@ def test(config_path: Path, name: str, as_json: bool) -> None:
             raise Declined(error.sentence) from None
         click.echo(json.dumps({**facts, "delivered": False, "answer": str(error.sentence), "missed": []}))
         sys.exit(1)
+    answer = f"{delivered.status} {delivered.words}".rstrip()
     if as_json:
-        click.echo(json.dumps({**facts, "delivered": True, "answer": delivered.answer, "missed": delivered.missed}))
+        click.echo(json.dumps({**facts, "delivered": True, "answer": answer, "missed": delivered.missed}))
     else:
-        click.echo(f"delivered; the server answers: {delivered.answer}")
+        click.echo(f"delivered; the server answers: {answer}")
     if delivered.missed and not as_json:
         raise Declined(Message("notify-recipients", server=entry.server, names=delivered.missed))
     sys.exit(1 if delivered.missed else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -31,6 +32,8 @@ _NOT_OF: Final[Mapping[NotifyType, tuple[str, ...]]] = MappingProxyType(
 """Keys that mean nothing to a type."""
 _PORTS: Final = MappingProxyType({"smtp": 587, "smtps": 465, "http": 80, "https": 443})
 """587: submission with STARTTLS (RFC 6409); 465: with TLS from the start (RFC 8314 §3.3)."""
+_SHORT: Final = 5
+"""Characters of a piece of an address that conceals nothing."""
 _TOPIC: Final = re.compile(r"/([-_A-Za-z0-9]{1,64})")
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
@@ -113,6 +116,14 @@ class NotifyEntry(Model):
             return None
         return read_secret(_SECRET, resolve(self.secret_file, base, _SECRET)).encode()
 
+    def concealed(self, text: str) -> str:
+        """A text of a server or a library without what the address holds beyond the server's name."""
+        parts = urlsplit(self.url)
+        pieces = {self.url, f"{parts.path}?{parts.query}", parts.path, parts.query, *parts.path.split("/")}
+        for piece in sorted((piece for piece in pieces if len(piece) > _SHORT), key=len, reverse=True):
+            text = text.replace(piece, self.server if piece == self.url else "…")
+        return text
+
     @model_validator(mode="after")
     def _type_fits(self) -> Self:
         written = {"from" if key == "from_" else key for key in self.model_fields_set}
@@ -141,6 +152,15 @@ class NotifyEntry(Model):
         if url.query:
             return False
         return bool(_TOPIC.fullmatch(url.path)) if self.type == "ntfy" else not url.path.strip("/")
+
+
+def concealed_url(url: str) -> str:
+    """An address as differences of configurations show it: server, and of the rest a few digits of its hash."""
+    parts = urlsplit(url)
+    rest = url.partition(parts.netloc)[2]
+    if len(rest) <= _SHORT:
+        return url
+    return f"{parts.scheme}://{parts.netloc}/… ({hashlib.sha256(rest.encode()).hexdigest()[:6]})"
 
 
 def notify_access(path: Path, entry: NotifyEntry) -> Access:

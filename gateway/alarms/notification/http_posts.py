@@ -78,12 +78,12 @@ def _post(entry: NotifyEntry, base: Path, url: str, headers: dict[str, str], bod
     try:
         answer = client.ask("POST", url, headers, _CAP, body, cut=True)
     except LedgerUnavailable as error:
-        raise NotDelivered(_without(error.sentence, url, entry.server)) from None
+        raise NotDelivered(_concealed(error.sentence, entry)) from None
     finally:
         client.close()
-    words = _words(answer.body)
+    words = _words(answer.body, entry)
     if 200 <= answer.status < 300:
-        return Delivered(f"HTTP {answer.status} {words}".rstrip())
+        return Delivered(f"HTTP {answer.status}", words)
     refused = 400 <= answer.status < 500 and answer.status not in _ELSEWHERE
     what = Message("notify-status", server=entry.server, status=answer.status, words=words)
     if 300 <= answer.status < 400:
@@ -91,19 +91,19 @@ def _post(entry: NotifyEntry, base: Path, url: str, headers: dict[str, str], bod
     raise NotDelivered(what, refused=refused, retry_after_s=answer.retry_after_s())
 
 
-def _words(body: bytes) -> str:
-    """The beginning of an answer in one line."""
+def _words(body: bytes, entry: NotifyEntry) -> str:
+    """The beginning of an answer in one line; pages of errors repeat the path, and ntfy the topic."""
     text = "".join(c if c.isprintable() else " " for c in body.decode(errors="replace").strip())
+    text = entry.concealed(text)
     return text[:MOST_SHOWN] + ("…" if len(text) > MOST_SHOWN else "")
 
 
-def _without(sentence: Sentence, url: str, server: str) -> Sentence:
+def _concealed(sentence: Sentence, entry: NotifyEntry) -> Sentence:
     """A sentence without the path of an address: who knows that of a webhook can use it."""
-    path = url.removeprefix(server)
-    if not isinstance(sentence, str):
-        facts = {
-            name: _without(fact, url, server) if isinstance(fact, str | messages.Message) else fact
-            for name, fact in sentence.facts.items()
-        }
-        return type(sentence)(sentence.code, **facts)
-    return sentence.replace(url, server).replace(path, "/…") if len(path) > 1 else sentence
+    if isinstance(sentence, str):
+        return entry.concealed(sentence)
+    facts = {
+        name: _concealed(fact, entry) if isinstance(fact, str | messages.Message) else fact
+        for name, fact in sentence.facts.items()
+    }
+    return type(sentence)(sentence.code, **facts)

@@ -48,7 +48,7 @@ def send_mail(entry: NotifyEntry, base: Path, notification: Notification) -> Del
     with _session(entry, access) as server:
         sender, message = entry.from_ or "", mail_of(entry, notification).as_bytes()
         missed = server.sendmail(sender, entry.to, message)
-        return Delivered(server.last, tuple(f"{to}: {_reply(*reply)}" for to, reply in missed.items()))
+        return Delivered(server.last, missed=tuple(f"{to}: {_reply(*reply)}" for to, reply in missed.items()))
 
 
 def check_mail(entry: NotifyEntry, base: Path) -> str:

@@ -23,8 +23,9 @@ class NotDelivered(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A receiver's server has taken it. ``answer``: in its words; ``missed``: recipients that it does not take, and
-    why."""
+    """A receiver's server has taken it. ``status``: the HTTP status, or what the mail server answered; ``words``: how a
+    web server's answer begins; ``missed``: recipients that it does not take, and why."""
 
-    answer: str
+    status: str
+    words: str = ""
     missed: tuple[str, ...] = ()

@@ -186,7 +186,7 @@ class Receiver(BackgroundTask):
             await self._book.save(SAVED_WITHIN_S)
 
     def _sent(self, name: str, notices: Sequence[Notice], delivered: Delivered) -> None:
-        log.info("notify %s: message %s, %d alarms: %s", self._entry.name, name, len(notices), delivered.answer)
+        log.info("notify %s: message %s, %d alarms: %s", self._entry.name, name, len(notices), delivered.status)
         self._away, self._failing = False, None
         self._delivered += 1
         if delivered.missed:

@@ -47,6 +47,7 @@ class Hook:
     posted: list[Posted] = field(default_factory=list)
     faults: list[int | str] = field(default_factory=list)
     always: int | str = 200
+    body: bytes = b"taken"
     headers: dict[str, str] = field(default_factory=dict)
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -71,13 +72,13 @@ def _handler(hook: Hook) -> type[BaseHTTPRequestHandler]:
             self.send_response(fault if isinstance(fault, int) else 200)
             for name, value in hook.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(BIG if isinstance(fault, str) else 5))
+            self.send_header("Content-Length", str(BIG if isinstance(fault, str) else len(hook.body)))
             self.end_headers()
             try:
                 if fault == "drips":
                     while not hook.over.wait(0.2):
                         self.wfile.write(b".")
-                self.wfile.write(b"x" * BIG if fault == "big" else b"taken")
+                self.wfile.write(b"x" * BIG if fault == "big" else hook.body)
             except OSError:  # the other side has heard enough
                 self.close_connection = True
 

@@ -92,6 +92,16 @@ def test_the_certificates_of_its_ca_are_looked_after(tmp_path: Path) -> None:
     assert ("notify duty", "ca", tmp_path / "ca.pem") in [*certificate_files(loaded)]
 
 
+def test_a_difference_of_configurations_shows_no_path_and_that_it_is_another(tmp_path: Path) -> None:
+    """It goes into the log."""
+    of = {"type": "webhook"}
+    before = notified(tmp_path / "a", url="https://example.org/hook/s3cr3t", **of)
+    after = notified(tmp_path / "b", url="https://example.org/hook/an0ther", **of)
+    lines = [str(line) for line in difference(before, after, {}, ()).changes if "url" in str(line)]
+    assert [line[:40] for line in lines] == [f"{sign} notify duty, url = https://example.org/…"[:40] for sign in "-+"]
+    assert not any(secret in "".join(lines) for secret in ("s3cr3t", "an0ther"))
+
+
 @pytest.mark.parametrize(("key", "value"), [("after", "5m"), ("unacknowledged", True), ("to", None)])
 def test_a_reload_makes_a_receiver_anew_when_it_is_another_and_says_what_changes(
     tmp_path: Path, key: str, value: object

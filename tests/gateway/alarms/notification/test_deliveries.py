@@ -71,8 +71,8 @@ def test_a_webhook_gets_codes_facts_and_sentences_signed_over_their_bytes(tmp_pa
     with hook() as server:
         receiver = entry(server.url, secret_file=secret(tmp_path), language="zh")
         sent = notification(ROW, BUS, language="zh")
-        assert deliver(receiver, tmp_path, sent) == Delivered("HTTP 200 taken")
-        assert deliver(receiver, tmp_path, sent) == Delivered("HTTP 200 taken")
+        assert deliver(receiver, tmp_path, sent) == Delivered("HTTP 200", "taken")
+        assert deliver(receiver, tmp_path, sent) == Delivered("HTTP 200", "taken")
     first, second = server.posted
     signature = hmac.new(SECRET.encode(), first.body, hashlib.sha256).hexdigest()
     assert first.headers["X-Meterseal-Signature"] == f"sha256={signature}"
@@ -95,7 +95,7 @@ def test_of_a_webhooks_answer_the_status_counts_and_no_more_is_read_than_is_show
     monkeypatch.setattr(http_posts, "TIMEOUT_S", 0.5)
     with hook() as server:
         server.always = fault
-        assert len(deliver(entry(server.url), tmp_path, notification(ROW)).answer) < 600
+        assert len(deliver(entry(server.url), tmp_path, notification(ROW)).words) < 300
         assert len(server.posted) == 1
 
 
@@ -124,11 +124,21 @@ def test_what_a_webhook_does_not_take(
         assert len(server.posted) == 1
 
 
+def test_an_answer_that_repeats_the_address_gives_no_path_and_no_topic_away(tmp_path: Path) -> None:
+    with hook() as server:
+        server.always, server.body = 404, f"Cannot POST /hook/s3cr3t, no s3cr3t at {server.url}".encode()
+        error = not_delivered(entry(server.url), tmp_path)
+        assert "Cannot POST" in str(error)
+    with ntfy(tmp_path) as phone:
+        delivered = deliver(entry(f"{phone.url}/hard-to-guess", "ntfy"), tmp_path, notification(ROW))
+        assert ("hard-to-guess" in repr(delivered), delivered.status) == (False, "HTTP 200")
+
+
 def test_a_webhooks_certificate_is_verified_by_the_ca_that_is_given(tmp_path: Path) -> None:
     good, other = Authority(tmp_path / "good"), Authority(tmp_path / "other")
     pair, wrong = good.issue("server"), good.issue("wrong", host="elsewhere.example")
     with hook((pair.cert, pair.key)) as server:
-        assert deliver(entry(server.url, ca=str(good.ca)), tmp_path, notification(ROW)).answer == "HTTP 200 taken"
+        assert deliver(entry(server.url, ca=str(good.ca)), tmp_path, notification(ROW)).words == "taken"
         assert codes(not_delivered(entry(server.url, ca=str(other.ca)), tmp_path)) == ["at", "tls-ca-untrusted"]
     with hook((wrong.cert, wrong.key)) as server:
         assert codes(not_delivered(entry(server.url, ca=str(good.ca)), tmp_path)) == ["at", "tls-other-host"]
@@ -197,7 +207,7 @@ def test_ntfy_shows_title_text_and_priority_in_any_language_and_takes_the_longes
     with ntfy(tmp_path) as server:
         receiver = entry(f"{server.url}/hydro", "ntfy", language="zh")
         sent = notification(ROW, language="zh")
-        assert sent.title in deliver(receiver, tmp_path, sent).answer
+        assert sent.title in deliver(receiver, tmp_path, sent).words
         deliver(receiver, tmp_path, notification(*many, language="zh"))
         deliver(receiver, tmp_path, notification(replace(ROW, cleared_ms=NOW_MS)))
         one, other, cleared = server.messages("hydro")
