@@ -41,6 +41,7 @@ class Wanted:
 
 def wanted(site: GatewayContext, loops: LoopHealth) -> list[Wanted]:
     """All background tasks that the configuration in force asks for."""
+    series = {name: each.series for name, each in site.config.configured.items()}
     watched = (loops.heartbeats, site.recorder, site.clock, site.live, site.lines)
     found = [
         Wanted("alarms", None, lambda: site.board),
@@ -50,7 +51,7 @@ def wanted(site: GatewayContext, loops: LoopHealth) -> list[Wanted]:
         Wanted("earlier readings", None, partial(EarlierReadings, site)),
         Wanted("lag", None, partial(LoopLag, loops.lag)),
         Wanted("summaries", tuple(site.config.meters), lambda: Backfill(site.config, site.clock, site.recorder)),
-        Wanted("polls", tuple(site.config.meters), lambda: PollCounts(site.config, site.clock, site.recorder)),
+        Wanted("polls", series, lambda: PollCounts(site.config, site.clock, site.recorder)),
     ]
     found += (Wanted(f"feed {x.name}", x, partial(_feed, site, x)) for x in site.config.document.feed)
     found += (Wanted(NOTIFY + x.name, x, partial(_receiver, site, x)) for x in site.config.document.notify)

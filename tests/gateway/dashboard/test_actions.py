@@ -160,6 +160,13 @@ def test_what_cannot_be_done_is_told_on_the_page(
     assert problem in act(place[1], name, **fields)
 
 
+def test_a_form_holds_a_thousand_ticks_and_no_endless_number(place: tuple[Meter, Browser, Config]) -> None:
+    _, browser, _ = place
+    browser.get("/alarms")
+    ticks = {f"t{1_000_000 + n}": "1" for n in range(1_100)}
+    assert browser.post("/acts/acknowledge", {"form": browser.form, "shown": "1", **ticks}).status == 400
+
+
 def test_an_act_and_a_refusal_are_told_in_the_pages_language(place: tuple[Meter, Browser, Config]) -> None:
     _, browser, _ = place
     browser.get("/")
