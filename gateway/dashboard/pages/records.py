@@ -45,7 +45,8 @@ class RecordRow:
 @dataclass(frozen=True, slots=True)
 class RecordList:
     """Records of a meter. ``point``: the one whose values are shown (``""``: the most important ones); ``edges``: they
-    are the readings on either side of both bounds; ``marked``: the reading nearest to a moment that was jumped to."""
+    are the readings on either side of both bounds; ``marked``: the reading nearest to a moment that was jumped to;
+    ``late``: the meter sends by itself, and what it delivers late stands where it came in, outside its own time."""
 
     meter: str
     label: str
@@ -54,6 +55,7 @@ class RecordList:
     point: str
     edges: bool
     marked: int | None
+    late: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +113,9 @@ def records(store: Database, config: Config, wanted: Wanted) -> RecordList:
     important = headline(meter, config.profiles[name]) if meter is not None else ()
     lines = _Lines(store, (wanted.point,) if wanted.point else important)
     page = rows.map(lines.line)
-    return RecordList(
-        name, meter.label if meter else "", page, wanted.bounds, wanted.point, wanted.edges, _nearest(page, wanted.turn)
-    )
+    label, late = (meter.label, config.profiles[name].protocol == "hj212") if meter is not None else ("", False)
+    marked = _nearest(page, wanted.turn)
+    return RecordList(name, label, page, wanted.bounds, wanted.point, wanted.edges, marked, late)
 
 
 def single(store: Database, wanted: Wanted) -> str | None:

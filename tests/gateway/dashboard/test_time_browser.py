@@ -161,12 +161,16 @@ def test_without_script_and_on_a_phone_a_chart_leads_to_its_records(site: Site, 
         seen.page.locator("#records form:has([name=at]) button").click()
         assert seen.page.locator("#marked").count() == 1
         assert seen.overflow() <= 0
-    for language, theme, width in (("en", "light", NARROW), ("zh", "dark", WIDE)):
+    listed = f"/meters/{METER}/records?at={field(TUESDAY)}"
+    edges = f"/meters/{METER}/records?edges=1&{query(TUESDAY, TUESDAY + timedelta(minutes=5))}"
+    lists = (edges, "/batches?from=-30d", f"/events?at={field(TUESDAY)}")
+    for language, theme, width, paths in (
+        ("en", "light", NARROW, (CHART, CHART + "&by=15m", listed, *lists)),
+        ("zh", "dark", WIDE, (CHART, listed)),
+    ):
         with window(browser, site.url, language=language, theme=theme, width=width) as seen:
             seen.login("viewer")
-            listed = f"/meters/{METER}/records?at={field(TUESDAY)}"
-            edges = f"/meters/{METER}/records?edges=1&{query(TUESDAY, TUESDAY + timedelta(minutes=5))}"
-            for path in (CHART, CHART + "&by=15m", listed, edges, "/batches?from=-30d", f"/events?at={field(TUESDAY)}"):
+            for path in paths:
                 seen.open(path)
                 assert seen.overflow() <= 0, path
                 assert seen.faults() == [], path
