@@ -27,6 +27,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "benchmarks.installed": ("package",),
     "benchmarks.ledgers": ("ledger",),
     "benchmarks.rates": (
+        "api",
         "charts",
         "commands",
         "feed",

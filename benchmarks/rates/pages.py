@@ -62,7 +62,7 @@ def run(seconds: float = 600.0, settled_s: float = 25.0) -> dict[str, object]:
         ledger = parts.enter_context(embedded_ledger(folder / "ledger", "bench-ledger"))
         port = free_port()
         loaded = pages_site(folder / "site", meters.ports, folder / "line", ledger, port)
-        with _gateway(loaded, folder / "late") as gateway:
+        with gateway_with_heart(loaded, folder / "late") as gateway:
             assert gateway.process is not None
             time.sleep(settled_s)
             begin_ms = time.time_ns() // 1_000_000
@@ -70,10 +70,10 @@ def run(seconds: float = 600.0, settled_s: float = 25.0) -> dict[str, object]:
             end_ms, peak = time.time_ns() // 1_000_000, peak_mb(gateway.process.pid)
             assert gateway.stop() == 0
         late = array("f", (folder / "late").read_bytes())
-        kept = _kept(loaded, begin_ms, end_ms)
+        polls = kept(loaded, begin_ms, end_ms)
     ordered = sorted(late[int(settled_s / 0.005) :])
     return {
-        **kept,
+        **polls,
         "loop_stall_p999_ms": quantile(ordered, 0.999),
         "loop_stall_p99_ms": quantile(ordered, 0.99),
         "loop_stall_max_ms": ordered[-1],
@@ -90,7 +90,8 @@ def run(seconds: float = 600.0, settled_s: float = 25.0) -> dict[str, object]:
 
 
 @contextmanager
-def _gateway(loaded: Config, late: Path) -> Iterator[Server]:
+def gateway_with_heart(loaded: Config, late: Path) -> Iterator[Server]:
+    """The shipped command with a heartbeat, which it writes into the file ``late`` as it ends."""
     command = [sys.executable, "-m", "benchmarks.rates.pages_gateway", str(loaded.path), str(late)]
     server = Server("gateway", command, "pages at", loaded.path.with_suffix(".log"))
     try:
@@ -116,7 +117,7 @@ def _clients(port: int, seconds: float, pid: int) -> tuple[dict[str, Any], list[
     return met, looks, cpu_s(pid) - before
 
 
-def _kept(loaded: Config, begin_ms: int, end_ms: int) -> dict[str, object]:
+def kept(loaded: Config, begin_ms: int, end_ms: int) -> dict[str, float]:
     """Of both kinds of meters: recorded readings over due polls in a stretch of time."""
     store, found = Database(loaded.database, read_only=True), Counter[str]()
     for row in store.records.stretch(1, 1 << 60):
@@ -127,5 +128,5 @@ def _kept(loaded: Config, begin_ms: int, end_ms: int) -> dict[str, object]:
     shares = {name: min(1.0, found[name] / int(due)) for name in loaded.meters}
     kinds = {"tcp": "meter-", "line": "serial-"}
     means = {kind: [share for name, share in shares.items() if name.startswith(head)] for kind, head in kinds.items()}
-    kept = {f"schedule_kept_{kind}": sum(each) / len(each) for kind, each in means.items()}
-    return {**kept, "schedule_kept_worst_meter": min(shares.values())}
+    share = {f"schedule_kept_{kind}": sum(each) / len(each) for kind, each in means.items()}
+    return {**share, "schedule_kept_worst_meter": min(shares.values())}

@@ -31,7 +31,7 @@ MOST = 16
 """Lists that are written at once; they are what waits for the thread."""
 SEND_S = 10.0
 """Seconds in which a client has to take a portion."""
-PIECE = 64 * 1024
+PIECE = 256 * 1024
 """Bytes that the event loop hands over at a time."""
 
 
