@@ -16,7 +16,7 @@ import pytest
 
 from gateway.api.exports import export
 from gateway.api.portions import Listing, Portions
-from gateway.api.reading_lists import MOST_BYTES, PORTION, ReadingList
+from gateway.api.reading_lists import MOST_BYTES, PORTION
 from gateway.config.model import Config
 from gateway.dashboard.app import App
 from gateway.dashboard.asgi_server import Serving
@@ -229,7 +229,7 @@ def test_a_list_that_waits_for_its_client_holds_no_state_of_the_database(loaded:
     asyncio.run(test())
 
 
-def portions_of(listing: ReadingList, store: Database) -> Iterator[bytes]:
+def portions_of(listing: Listing, store: Database) -> Iterator[bytes]:
     listing.begin(store)
     while not listing.over:
         yield listing.portion(store)

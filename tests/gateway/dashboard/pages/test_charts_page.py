@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import html
+import io
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -16,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from gateway.api.exports import export
 from gateway.config.model import Config
 from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.pages import charts_page
@@ -28,6 +31,7 @@ from gateway.history.local_calendar import DAY_MS, HOUR_MS, MINUTE_MS, moment_of
 from gateway.history.rollup import Forms
 from gateway.storage.database import Database
 from ledger_client.formats.senml import Quality, Reading, Value
+from ledger_client.times import rfc3339_ms
 from tests.support.epochs import epoch
 from tests.support.samples import site
 
@@ -145,6 +149,30 @@ def test_a_gap_stays_a_gap_in_every_kind_of_steps(loaded: Config, store: Databas
         assert sum(step.to_ms - step.from_ms for step in empty) == 3 * HOUR_MS
     (day,) = drawn(loaded, store, [IMPORT], "day", **query).panels[0].courses
     assert [(step.verdict, step.note) for step in day.steps] == [("uncertain", "partly")]
+
+
+def exported(loaded: Config, store: Database, *query: tuple[str, str]) -> list[dict[str, str]]:
+    """The rows of an export of steps."""
+    listing = export(loaded, [("form", "steps"), *query], END_MS)
+    listing.begin(store)
+    return list(csv.DictReader(io.StringIO(listing.portion(store).decode())))
+
+
+def test_exported_steps_are_those_of_the_chart_and_what_is_not_known_is_no_zero(
+    loaded: Config, store: Database
+) -> None:
+    days = exported(loaded, store, ("s", IMPORT), ("from", "2026-10-24"), ("to", "2026-10-27"), ("by", "day"))
+    expected = [register(end) - register(begin) for begin, end in of_days("2026-10-24", 3)]
+    assert [float(row["value"]) for row in days] == expected
+    assert {(row["shows"], row["steps"]) for row in days} == {("energy", "day")}
+    assert [row["to"] for row in days] == [rfc3339_ms(end) for _, end in of_days("2026-10-24", 3)]
+    hours = exported(
+        loaded, store, ("s", POWER), ("s", EXPORT), ("from", "2026-10-12T05:00"), ("to", "2026-10-12T10:00")
+    )
+    power = [row for row in hours if row["point"] == "active_power_total"]
+    assert [row["value"] for row in power] == [repr(watts(GAP_MS[0] - HOUR_MS)), "", "", "", repr(watts(GAP_MS[1]))]
+    assert [row["quality"] for row in power][1:4] == ["missing"] * 3
+    assert {row["point"] for row in hours} == {"active_power_total", "energy_export"}
 
 
 def test_quarters_of_an_hour_are_made_of_minutes_where_these_are_kept(loaded: Config, store: Database) -> None:
