@@ -37,11 +37,13 @@ def at_rest(folder: Path) -> dict[str, list[Any]]:
         alarms = [alarm.as_json() for alarm in store.alarms.open()]  # `status` shows them while the gateway runs
     ledger_command("party", "new", "works", "-o", folder / "works")
     ledger_command("enroll", folder / "ledger", folder / "works" / "works.enrol", "--yes")
+    gateway_command("token", "add", toml, "dashboard", "--scope", "readings", "--expires", "90d")
     copied, archive, written = site / "copy.db", folder / "site.tar", f"{site / 'exports'}/"
     return {
         "meterseal status": [gateway_command("status", toml, "--json").facts, {"alarms": alarms, "shelved": alarms}],
         "meterseal readings": [gateway_command("readings", toml, "--json").facts],
         "meterseal totals": [gateway_command("totals", toml, "--json").facts],
+        "meterseal token list": [gateway_command("token", "list", toml, "--json").facts],
         "meterseal keys list": [gateway_command("keys", "list", toml, "--json").facts],
         "meterseal doctor": [gateway_command("doctor", toml, "--json").facts],
         "meterseal export": [gateway_command("export", toml, "-o", written, "--json").facts],
