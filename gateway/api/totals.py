@@ -43,7 +43,11 @@ class OfTotals(Parameters):
     gateway: OneGateway = None
     period: Annotated[
         str,
-        Field(max_length=20, description="`today`, `yesterday`, `month`, a day `2026-10-25` or a month `2026-10`."),
+        Field(
+            max_length=20,
+            description="`today`, `yesterday`, `month`, a day `2026-10-25` or a month `2026-10`.",
+            json_schema_extra={"pattern": r"^(today|yesterday|month|[0-9]{4}-[0-9]{2}(-[0-9]{2})?)$"},
+        ),
     ] = TODAY
 
 

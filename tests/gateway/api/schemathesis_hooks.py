@@ -11,7 +11,7 @@ import schemathesis  # type: ignore[import-not-found]
 RECORD = json.loads(os.environ["METERSEAL_RECORD"])
 """Gateway, meter, epoch and number of a record that has a proof."""
 
-VALID = {"from": "-1h", "to": "now", "meter": RECORD["meter"]}
+VALID = {"from": "-1h", "to": "now", "period": "yesterday", "meter": RECORD["meter"]}
 
 
 @schemathesis.hook  # type: ignore[untyped-decorator]
