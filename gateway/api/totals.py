@@ -73,7 +73,8 @@ class Missing(Shape):
 
 class FlowState(Shape):
     """One flow of the site. ``amount``: of the ``known`` of ``of`` parts; absent: nothing is known. It is the whole
-    only where ``complete``. ``statuses``: amounts of an account's rows by status, null without one."""
+    only where ``complete``. ``uncertain``: the parts whose values are, by their quality. ``statuses``: amounts of an
+    account's rows."""
 
     flow: str
     amount: float | None = None
@@ -82,6 +83,7 @@ class FlowState(Shape):
     known: int
     of: int
     missing: tuple[Missing, ...] = ()
+    uncertain: tuple[str, ...] = ()
     statuses: dict[str, float] | None = None
 
 
@@ -212,6 +214,7 @@ def _flow(name: str, flow: Flow) -> FlowState:
         computed=flow.computed,
         known=flow.known,
         of=flow.of,
+        uncertain=flow.uncertain,
         missing=tuple(Missing(name=one.of, why=one.why, since=models.time(one.since_ms)) for one in flow.missing),
         statuses=known or None,  # type: ignore[arg-type]  # each has an amount
     )

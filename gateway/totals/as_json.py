@@ -65,6 +65,7 @@ def _flow(flow: Flow, key: str) -> dict[str, Any]:
         "computed": flow.computed,
         "of": flow.of,
         "known": flow.known,
+        "uncertain": list(flow.uncertain),
         "missing": [{"name": one.of, "why": one.why, "since": one.since_ms} for one in flow.missing],
     }
     if flow.statuses:

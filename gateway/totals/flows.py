@@ -34,19 +34,21 @@ class Part:
     of: str
     amount: Fraction | None
     lack: Lack | None = None
+    is_uncertain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
     """A flow of the site, in W or Wh. ``amount``: of the parts that are known; None: nothing is. ``of``: how many parts
     it should have. ``computed``: it follows from other flows. ``statuses``: of the rows of an account, each with its
-    amount (None: it has none)."""
+    amount (None: it has none). ``uncertain``: the parts whose values are uncertain by their quality."""
 
     amount: Fraction | None
     of: int
     missing: tuple[Lack, ...] = ()
     computed: bool = False
     statuses: tuple[tuple[str, Fraction | None], ...] = ()
+    uncertain: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -64,7 +66,8 @@ def flow(parts: Iterable[Part]) -> Flow:
     parts = list(parts)
     known = [part.amount for part in parts if part.amount is not None]
     missing = tuple(part.lack for part in parts if part.lack is not None)
-    return Flow(sum(known, Fraction(0)) if known else None, len(parts), missing)
+    uncertain = tuple(part.of for part in parts if part.is_uncertain and part.amount is not None)
+    return Flow(sum(known, Fraction(0)) if known else None, len(parts), missing, uncertain=uncertain)
 
 
 def flows(sources: Collection[Source], part: Callable[[Source, str], Part]) -> dict[str, Flow]:
@@ -93,6 +96,7 @@ def with_consumption(found: Mapping[str, Flow]) -> dict[str, Flow]:
     amounts = [_ADDED[name] * one.amount for name, one in parts.items() if one.complete and one.amount is not None]
     amount = sum(amounts, Fraction(0)) if len(amounts) == len(parts) else None
     meters = sum(one.of for name, one in parts.items() if name not in ("export", "discharge"))
-    computed = Flow(amount, meters, missing, computed=True)
+    uncertain = tuple(dict.fromkeys(name for one in parts.values() for name in one.uncertain))
+    computed = Flow(amount, meters, missing, computed=True, uncertain=uncertain)
     every = {**found, CONSUMPTION: computed}
     return {name: every[name] for name in FLOWS if name in every}

@@ -87,6 +87,6 @@ def power_flows(
         amount = known.of(source.flows[flow])
         if amount is None and lack is None:
             lack = Lack(source.meter, "no-power")
-        return Part(source.meter, amount, lack)
+        return Part(source.meter, amount, lack, known.is_uncertain)
 
     return flows(sources.values(), part)

@@ -50,11 +50,12 @@ class Counters(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Power:
     """Active power of a meter in W, as seen from the grid: what is taken and what is given, one of them 0; None: not
-    known. ``lack``: why."""
+    known. ``lack``: why. ``is_uncertain``: by the quality of what it is made of."""
 
     taken: Fraction | None = None
     given: Fraction | None = None
     lack: str = ""
+    is_uncertain: bool = False
 
     def of(self, direction: Direction) -> Fraction | None:
         """The power of one direction."""
@@ -81,20 +82,22 @@ class Source:
     def power(self, values: Iterable[Value]) -> Power:
         """The power in the values of a reading."""
         found: dict[str, Fraction] = {}
-        bad = False
+        bad, doubted = False, set[str]()
         for value in self._powers_of(values):
             turn = self.powers[value.name]
             if (number := _watts(value, turn)) is None:
                 bad = True
-            else:
-                found.setdefault(one_name(turn.name), number)
+            elif (name := one_name(turn.name)) not in found:
+                found[name] = number
+                doubted |= {name} if verdict(value.quality) != "good" else set()
         if _POWER in found and self.positive is not None:
-            return signed(found[_POWER] if self.positive == "import" else -found[_POWER])
+            taken = found[_POWER] if self.positive == "import" else -found[_POWER]
+            return signed(taken, is_uncertain=_POWER in doubted)
         has = {one_name(turn.name) for turn in self.powers.values()}
         if _IMPORT in found and _EXPORT in found:
-            return signed(found[_IMPORT] - found[_EXPORT])
+            return signed(found[_IMPORT] - found[_EXPORT], is_uncertain=bool(doubted & {_IMPORT, _EXPORT}))
         if not has & {_IMPORT, _EXPORT} - {*found} and found.keys() & {_IMPORT, _EXPORT}:
-            return Power(found.get(_IMPORT), found.get(_EXPORT))
+            return Power(found.get(_IMPORT), found.get(_EXPORT), is_uncertain=bool(doubted))
         if not has:
             return Power(lack="no-power")
         return Power(lack="bad-quality" if bad else "no-sign" if _POWER in found else "no-value")
@@ -107,9 +110,9 @@ class Source:
         return [value for value in values if value.name in self.powers]
 
 
-def signed(taken: Fraction) -> Power:
+def signed(taken: Fraction, *, is_uncertain: bool = False) -> Power:
     """Power that is below 0 where it is given."""
-    return Power(max(taken, Fraction(0)), max(-taken, Fraction(0)))
+    return Power(max(taken, Fraction(0)), max(-taken, Fraction(0)), is_uncertain=is_uncertain)
 
 
 def source(meter: Meter, profile: Profile) -> Source | None:

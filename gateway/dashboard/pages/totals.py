@@ -122,5 +122,6 @@ def state_of(power: Mapping[str, Flow]) -> str:
     return ";".join(
         f"{name}{'' if flow.amount is None else '+' if flow.amount else '0'}"
         + "".join(f",{lack.of}:{lack.why}" for lack in flow.missing)
+        + "".join(f",~{name}" for name in flow.uncertain)
         for name, flow in power.items()
     )

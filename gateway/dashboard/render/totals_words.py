@@ -24,6 +24,9 @@ def total(words: Words, flow: Flow | None, unit: str, name: str = "") -> Markup:
         of = words("totals.of", known=flow.known, of=flow.of)
         mark, kind = ("–", "missing") if flow.amount is None else ("≈", "uncertain")
         figure = Markup('<span class="q q-{}" data-mark="{}">{}</span><small>{}</small>').format(kind, mark, figure, of)
+    elif flow.uncertain and flow.amount is not None:
+        of = words("totals.uncertain", n=len(flow.uncertain))
+        figure = Markup('<span class="q q-uncertain">{}</span><small>{}</small>').format(figure, of)
     if flow.computed:
         figure += Markup("<small>{}</small>").format(words("totals.computed"))
     return figure

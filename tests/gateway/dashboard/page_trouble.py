@@ -153,7 +153,7 @@ def totals(now_ms: int, plan: str = "") -> SiteTotals:
     statuses = (("measured", Fraction(1_000_000)), ("unknown", None)) if plan else ()
     power = {
         "generation": Flow(Fraction(24_300), 4, lacks),
-        "consumption": Flow(Fraction(61_234), 3, computed=True),
+        "consumption": Flow(Fraction(61_234), 3, computed=True, uncertain=(LONG,)),
         "import": Flow(Fraction(0), 1),
         "export": Flow(Fraction(1_234_567), 1),
         "charge": Flow(None, 1, (Lack("battery", "no-sign"),)),

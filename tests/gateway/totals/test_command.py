@@ -54,7 +54,8 @@ def test_a_total_names_what_it_lacks(hands: Hands) -> None:
     silent = {"name": "pv-inverter", "why": "silent", "since": now_ms - (6 * 14 - 30) * 600_000}
     power, energy = found["power"], found["energy"]
     assert power["generation"] | {"missing": [silent]} == {
-        "power_w": 3000, "complete": False, "computed": False, "of": 2, "known": 1, "missing": [silent],
+        "power_w": 3000, "complete": False, "computed": False, "of": 2, "known": 1, "uncertain": [],
+        "missing": [silent],
     }  # fmt: skip
     assert power["consumption"]["power_w"] is None, "the grid meter was never read: nothing follows"
     assert power["import"]["missing"] == [{"name": "stack-co2", "why": "no-reading", "since": None}]

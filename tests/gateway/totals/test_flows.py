@@ -142,6 +142,15 @@ def test_what_is_not_known_is_never_0(points: str, positive: str, values: tuple[
     assert flows["consumption"] == Flow(None, 1, (Lack("m1", why),))
 
 
+def test_an_uncertain_power_counts_and_is_marked() -> None:
+    one = found("grid", made(POWER + BOTH, "import"))
+    flows = now(one, Value("active_power_total", 700, "W", int(Quality.FROZEN)), Value("active_power_import", 1, "kW"))
+    assert {name: flow.amount for name, flow in flows.items()} == {"import": 700, "export": 0, "consumption": 700}
+    assert {flow.uncertain for flow in flows.values()} == {("m1",)}
+    sure = now(one, Value("active_power_total", 700, "W"), Value("active_power_import", 1, "kW", int(Quality.FROZEN)))
+    assert sure["import"].uncertain == ()
+
+
 def test_a_reading_of_three_periods_ago_is_power_and_an_older_one_is_not() -> None:
     one = found("generation", made(POWER, "export"), every="10s")
     value = Value("active_power_total", 5, "W")

@@ -31,9 +31,9 @@ def part(language: str, made: SiteTotals) -> str:
     ("language", "words"),
     [
         ("en", ["Generation, now: 2 of 4; pv-2: silent since 07:30", "energies are readings, not accounts",
-                "Consumption 61.23 computed", "Storage", "which way power is"]),
+                "Consumption 61.23 uncertain: 1 computed", "Storage", "which way power is"]),
         ("zh", ["发电（当前）：已知 4 项中的 2 项；表计 pv-2：自 07:30 起无读数", "电量为读数，非核算结果",
-                "用电 61.23 计算值"]),
+                "用电 61.23 存疑：1 项 计算值"]),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_named_in_both_languages(language: str, words: list[str]) -> None:
