@@ -100,7 +100,11 @@ def salvage(pages: Pages, store: Database, witness: TrustedKeys) -> Found:
         with store.transaction():
             for row in rows:
                 _keep_small(row, store, tables, witness, found)
-    pruned_to = _settle_pruned(store, tables, found)
+    pruned = _pruned(found)
+    if pruned is not None:
+        with store.transaction():
+            found.batches -= tables.set_pruned(*pruned)
+    pruned_to = pruned[0] if pruned is not None else 0
     for rows in _portions(pages, lambda row: row.rowid is None or _is(row, _RECORD) or _is_anchor(row)):
         failpoint("recover")
         with store.transaction():
@@ -111,6 +115,9 @@ def salvage(pages: Pages, store: Database, witness: TrustedKeys) -> Found:
                 elif _is_anchor(row):
                     _keep_anchor(row, store.batches, tables, witness, found)
     with store.transaction():
+        if pruned is None:
+            pruned_to = _presumed_pruned(store, tables)
+            tables.set_pruned(pruned_to, 0, 0, 0)
         tables.drop_pruned(pruned_to)
         _note_lost(store.repairs, tables, found, pruned_to)
         _mend(store, tables, witness, found)
@@ -179,15 +186,18 @@ def _keep_batch(row: Row, tables: RecoveredTables, witness: TrustedKeys, found: 
             found.begins[name] = min(stretch.first, found.begins.get(name, stretch.first))
 
 
-def _settle_pruned(store: Database, tables: RecoveredTables, found: Found) -> int:
-    """How far pruning went: the newest image of its one row says it; where there is none, up to the oldest batch."""
-    images = [image for image in found.pruned if all(0 <= n < MAX_PLACE for n in image)]
-    newest, oldest = max(images, default=None), store.batches.first()
-    if newest is None:
-        newest = (oldest.first_id - 1 if oldest is not None and oldest.batch > 0 else 0, 0, 0, 0)
-    with store.transaction():
-        found.batches -= tables.set_pruned(*newest)
-    return newest[0]
+def _pruned(found: Found) -> tuple[int, ...] | None:
+    """How far pruning went, and what it took: the newest image of its one row; None where there is none."""
+    return max((image for image in found.pruned if all(0 <= n < MAX_PLACE for n in image)), default=None)
+
+
+def _presumed_pruned(store: Database, tables: RecoveredTables) -> int:
+    """How far pruning went where its row is lost: to the oldest batch, but no further than to the first record that is
+    there and that pruning would have taken. The batches before that one may be lost as well, and not pruned."""
+    oldest, first_id = store.batches.first(), tables.first_prunable()
+    if oldest is None or oldest.batch == 0:
+        return 0
+    return min(oldest.first_id, first_id if first_id is not None else oldest.first_id) - 1
 
 
 def _mend(store: Database, tables: RecoveredTables, witness: TrustedKeys, found: Found) -> None:
@@ -314,7 +324,8 @@ def _note_lost(repairs: Repairs, tables: RecoveredTables, found: Found, pruned_t
     found.records = tables.count_records()
     kept = tables.batches()
     oldest = min(kept, default=0)
-    found.numbers = {n: place for n, place in found.numbers.items() if n not in kept and n >= oldest}
+    missing = {n: place for n, place in found.numbers.items() if n not in kept}
+    found.numbers = {n: place for n, place in missing.items() if n >= oldest or place > pruned_to}
 
 
 def _lost_names(tables: RecoveredTables, found: Found, pruned_to: int) -> Iterator[Hole]:

@@ -26,6 +26,10 @@ _ADD: Final[Mapping[str, str]] = {
     "replaced_keys": NOTE_REPLACED,
 }
 
+_NEWEST = "SELECT max(id) FROM records WHERE kind <> 'event' GROUP BY meter, kind"
+_PRUNABLE = f"kind <> 'event' AND id NOT IN ({_NEWEST})"
+"""What pruning takes: it leaves events, and of each meter the newest records."""
+
 
 class RecoveredTables:
     """The tables that a recovery fills and mends."""
@@ -65,8 +69,12 @@ class RecoveredTables:
 
     def drop_pruned(self, to_id: int) -> None:
         """Pages that pruning has freed keep what it took away: it leaves again, but for what pruning leaves."""
-        newest = "SELECT max(id) FROM records WHERE kind <> 'event' GROUP BY meter, kind"
-        self._sql.run(f"DELETE FROM records WHERE id <= ? AND kind <> 'event' AND id NOT IN ({newest})", to_id)
+        self._sql.run(f"DELETE FROM records WHERE id <= ? AND {_PRUNABLE}", to_id)
+
+    def first_prunable(self) -> int | None:
+        """The place of the first record that pruning would have taken, had it come that far."""
+        found = self._sql.all(f"SELECT id FROM records WHERE {_PRUNABLE} ORDER BY id LIMIT 1")
+        return int(found[0][0]) if found else None
 
     # — what is missing —
 

@@ -542,6 +542,52 @@ def test_what_was_pruned_does_not_come_back(killed: Killed, tmp_path: Path) -> N
     go_on(loaded, killed)
 
 
+def root_page(loaded: Config, table: str) -> int:
+    """The page of a table of one row."""
+    database = sqlite3.connect(loaded.database)
+    (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    database.close()
+    return int(page) - 1
+
+
+def test_where_it_is_lost_how_far_pruning_went_no_record_is_taken_for_pruned(killed: Killed, tmp_path: Path) -> None:
+    """The oldest batch that is left does not tell: those before it may be lost as well."""
+    loaded = killed.copy(tmp_path / "site")
+    checkpointed(loaded)
+    first = Database(loaded.database, read_only=True).batches.all()[0]
+    at = loaded.database.read_bytes().find(first.entry) // PAGE
+    for page in (0, root_page(loaded, "pruned"), at):
+        overwrite(loaded.database, page * PAGE, os.urandom(PAGE))
+    store = open_again(loaded)
+    (repaired,) = store.repairs.all()
+    assert store.batches.first() != first
+    assert repaired.lost_batches > 0
+    assert (places(store), repaired.lost) == (killed.rows, 0)
+    store.close()
+    go_on(loaded, killed)
+
+
+def test_of_what_pruning_took_nothing_is_called_lost_where_it_is_lost_how_far_it_went(
+    killed: Killed, tmp_path: Path
+) -> None:
+    """What it took may come back from freed pages: each such record is proven."""
+    loaded = killed.copy(tmp_path / "site")
+    checkpointed(loaded)
+    store = Database(loaded.database)
+    before_ms = store.batches.all()[4].sealed_ms + 1
+    while pruning.prune(store, ["demo-ledger"], before_ms, Retention().waits):
+        pass
+    rows = places(store)
+    store.close()
+    for page in (0, root_page(loaded, "pruned")):
+        overwrite(loaded.database, page * PAGE, os.urandom(PAGE))
+    store = open_again(loaded)
+    assert rows.items() <= places(store).items() <= killed.rows.items()
+    assert (store.repairs.all()[0].lost, store.repairs.lost()) == (0, [])
+    store.close()
+    go_on(loaded, killed)
+
+
 def tokens(store: Database) -> set[tuple[int, str]]:
     """Place and meter of each message that is known by its token."""
     return set(store.all("SELECT id, meter FROM heard"))
