@@ -24,9 +24,9 @@ from tests.gateway.feeds.sparkplug_host import Host
 
 SINCE = "meterseal_alarm_since_timestamp_seconds"
 _CARD = re.compile(
-    r'<article class="card alarm (?P<state>[^"]*)"[^>]*><header class="head"><h2>(?P<title>[^<]*)</h2>.*?'
-    r'<span class="quiet">'
-    r'(?:<a href="/meters/[^"]*">(?P<meter>[^<]*)</a> · )?(?P<line>[^<]*)</span></header>(?P<rest>.*?)</article>',
+    r'<article class="card alarm (?P<state>[^"]*)"[^>]*><header class="head">(?:<input [^>]*>)?'
+    r'<h2>(?P<title>[^<]*)</h2>.*?<span class="quiet">'
+    r'(?:<a href="/meters/[^"]*">(?P<meter>[^<]*)</a>[^<·]* · )?(?P<line>[^<]*)</span></header>(?P<rest>.*?)</article>',
     re.DOTALL,
 )
 _TIME = re.compile(r'<time datetime="([^"]*)"')

@@ -41,6 +41,6 @@ def _shown(place: Place) -> set[Shown]:
 def acknowledge(browser: Browser) -> None:
     """As somebody does who has the page of alarms before him."""
     page = browser.get("/alarms").text
-    found = re.search('name="id" value="([0-9]+)"', page)
-    assert found is not None
-    assert browser.post("/acts/acknowledge", {"form": browser.form, "id": found[1]}).status == 303
+    form = {name: re.search(f'name="{name}" value="([0-9]+)"', page) for name in ("id", "shown")}
+    fields = {name: found[1] for name, found in form.items() if found is not None}
+    assert browser.post("/acts/acknowledge", {"form": browser.form, **fields}).status == 303
