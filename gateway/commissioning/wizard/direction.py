@@ -1,7 +1,8 @@
 """Hints that a meter hangs the wrong way round: what it shows against what it is there for. Pure.
 
-Import and export are as seen from the grid. A meter that knows both shows import as positive power; one with an export
-counter alone, such as an inverter, shows what it gives and tells nothing of its direction.
+Import and export are as seen from the grid. A meter that knows both shows import as positive power, unless its profile
+says otherwise (``positive``); one with an export counter alone, such as an inverter, shows what it gives and tells
+nothing of its direction.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 from gateway.commissioning.record.rows import plain
 from gateway.daylight import daylight
 from gateway.devices.knowledge.phases import PHASES, reversed_phases
+from gateway.devices.knowledge.quantities import Direction
 from gateway.messages.message import Message
 
 _POWER: Final = ("active_power_total", "active_power")
@@ -44,9 +46,12 @@ class Place:
         return sun.sunrise_ms + margin_ms <= now_ms <= sun.sunset_ms - margin_ms
 
 
-def hints(role: str, values: Mapping[str, Decimal], place: Place) -> tuple[Message, ...]:
-    """What speaks against the direction of a meter. ``values`` by point, powers in W, in the meter's own direction."""
-    return tuple(_whole(role, values, place)) if _knows_both(values) else ()
+def hints(
+    role: str, values: Mapping[str, Decimal], place: Place, positive: Direction | None = None
+) -> tuple[Message, ...]:
+    """What speaks against the direction of a meter. ``values`` by point, powers in W, in the meter's own direction;
+    ``positive``: which way its profile says that power is above 0; None: import."""
+    return tuple(_whole(role, values, place, positive)) if _knows_both(values) else ()
 
 
 def phase_hints(values: Mapping[str, Decimal]) -> tuple[Message, ...]:
@@ -61,8 +66,9 @@ def _knows_both(values: Mapping[str, Decimal]) -> bool:
     return any(name.startswith(_IMPORT) for name in values) and any(name.startswith(_EXPORT) for name in values)
 
 
-def _whole(role: str, values: Mapping[str, Decimal], place: Place) -> Iterator[Message]:
-    power = next((values[name] for name in _POWER if name in values), None)
+def _whole(role: str, values: Mapping[str, Decimal], place: Place, positive: Direction | None) -> Iterator[Message]:
+    shown = next((values[name] for name in _POWER if name in values), None)
+    power = -shown if shown is not None and positive == "export" else shown
     if power is not None and role == "generation" and power > 0 and place.by_day:
         yield Message("wizard-generation-imports", power=_text(power), at=place.local.strftime("%H:%M"))
     if power is not None and role == "consumption" and power < 0:

@@ -125,7 +125,7 @@ class Commissioning:
     def _direction(self, live: Live) -> None:
         """The role is known by now, so that what the meter shows can be held against it."""
         place = self._around.place(self.draft.config())
-        found = hints(str(self.progress.answers["role"]), live.numbers, place)
+        found = hints(str(self.progress.answers["role"]), live.numbers, place, self._profile().positive)
         for sentence in found:
             self._dialogue.tell(sentence)
         written = bool(self._written("reversed"))

@@ -48,6 +48,22 @@ def test_each_hint_alone(
     assert [hint.code for hint in phase_hints(shown)] == phases
 
 
+@pytest.mark.parametrize(
+    ("role", "power", "codes"),
+    [
+        ("generation", 1000, []),
+        ("generation", -1000, ["wizard-generation-imports"]),
+        ("consumption", 1000, ["wizard-consumption-exports"]),
+        ("consumption", -1000, []),
+    ],
+)
+def test_a_power_that_is_positive_in_export_is_held_against_the_role_as_that(
+    role: str, power: float, codes: list[str]
+) -> None:
+    found = hints(role, values(power), NOON, "export")
+    assert [(hint.code, hint.facts["power"]) for hint in found] == [(code, "1000") for code in codes]
+
+
 def test_a_meter_of_one_direction_tells_nothing_of_it() -> None:
     inverter = {"active_power": Decimal(4000), "energy_export": Decimal(10)}
     assert hints("generation", inverter, NOON) == ()
