@@ -87,12 +87,13 @@ def alarms(call: Call[AlarmPage]) -> Rest:
                 raise Refusal(Message("meter-unknown", meter=asked.meter))
         rows.sort(key=lambda row: -row.id)
         following = call.cursor(rows[asked.limit - 1].id) if len(rows) > asked.limit else None
-        return Listed[models.Alarm](items=tuple(_alarm(gateway, row) for row in rows[: asked.limit]), next=following)
+        return Listed[models.Alarm](items=tuple(alarm_of(gateway, row) for row in rows[: asked.limit]), next=following)
 
     return rest
 
 
-def _alarm(gateway: str, row: AlarmRow) -> models.Alarm:
+def alarm_of(gateway: str, row: AlarmRow) -> models.Alarm:
+    """An alarm as the API shows it."""
     facts = row.as_json()
     times = ("since", "raised", "cleared", "acknowledged", "shelved_until")
     return models.Alarm(gateway=gateway, active=row.active, **facts | {key: time(facts[key]) for key in times})

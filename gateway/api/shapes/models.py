@@ -279,6 +279,7 @@ class Alarm(Shape):
     cleared: Time | None = None
     acknowledged: Time | None = None
     acknowledged_by: str | None = None
+    acknowledged_note: str | None = None
     shelved_until: Time | None = None
     shelved_by: str | None = None
     shelved_why: str | None = None
@@ -351,8 +352,13 @@ def message_of(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def json_of(answer: BaseModel) -> bytes:
-    """The JSON of an answer."""
-    return _text(answer.model_dump(exclude_none=True)).encode()
+    """The JSON of an answer. A list is written item by item: a model is taken apart in one go, for which every other
+    thread waits."""
+    if not isinstance(answer, Listed):
+        return _text(answer.model_dump(exclude_none=True)).encode()
+    items = ",".join(_text(item.model_dump(exclude_none=True)) for item in answer.items)
+    following = "" if answer.next is None else f',"next":{_text(answer.next)}'
+    return f'{{"items":[{items}]{following}}}'.encode()
 
 
 def _text(value: Any) -> str:
