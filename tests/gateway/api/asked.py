@@ -45,7 +45,9 @@ class Asked:
 
     def bundle(self, path: str) -> bytes:
         """The proof of a record's path."""
-        status, _, body = self._asked(f"{path}.mseal", "proofs", {})
+        while (found := self._asked(f"{path}.mseal", "proofs", {}))[0] == 429:
+            time.sleep(0.2)
+        status, _, body = found
         assert status == 200, body
         return body
 
