@@ -7,8 +7,9 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import SplitResult, urlsplit
 
-from gateway.config.field_types import Model
+from gateway.config.field_types import Model, Unfit
 from gateway.errors import ConfigError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
@@ -26,6 +27,15 @@ def file_paths(section: Model, keys: Iterable[str], base: Path | None) -> dict[s
         key: None if text is None else Path(text) if base is None else resolve(text, base, key)
         for key, text in texts.items()
     }
+
+
+def fitting_url(access: Callable[[], Access], url: str) -> SplitResult:
+    """The parts of a section's ``url``, whose access goes together with it. Raises Unfit."""
+    try:
+        access().check_rules(url)
+        return urlsplit(url)
+    except AccessError as error:
+        raise Unfit(error.what, key=error.key) from None
 
 
 def usable(

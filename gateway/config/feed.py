@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gateway.config.access_files import file_paths, usable
+from gateway.config.access_files import file_paths, fitting_url, usable
 from gateway.config.field_types import Model, Name, Unfit
 from gateway.messages.message import Message
-from ledger_client.transport.access import Access, AccessError, Protocol
+from ledger_client.transport.access import Access, Protocol
 
 _FILES = ("ca", "cert", "key", "password_file")
 _SPARKPLUG = ("group", "primary_host")
@@ -53,11 +52,7 @@ class FeedEntry(Model):
 
     @model_validator(mode="after")
     def _url_fits(self) -> Self:
-        try:
-            self.access().check_rules(self.url)
-            url = urlsplit(self.url)
-        except AccessError as error:
-            raise Unfit(error.what, key=error.key) from None
+        url = fitting_url(self.access, self.url)
         if url.scheme not in ("mqtt", "mqtts") or not url.hostname or url.path.strip("/") or url.query:
             raise Unfit(Message("feed-url", url=self.url), key="url")
         return self

@@ -6,11 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gateway.config.access_files import file_paths, usable
+from gateway.config.access_files import file_paths, fitting_url, usable
 from gateway.config.field_types import DurationMs, Model, Name, Unfit
 from gateway.errors import ConfigError
 from gateway.messages.message import Message
@@ -97,11 +96,7 @@ class LedgerEntry(Model):
     @model_validator(mode="after")
     def _url_fits(self) -> Self:
         schemes = ("mqtt", "mqtts") if self.type == "mqtt" else ("http", "https")
-        try:
-            self.access().check_rules(self.url)
-            url = urlsplit(self.url)
-        except AccessError as error:
-            raise Unfit(error.what, key=error.key) from None
+        url = fitting_url(self.access, self.url)
         if url.scheme not in schemes or not url.hostname:
             plain, tls = schemes
             raise Unfit(Message("ledger-url", type=self.type, plain=plain, tls=tls, url=self.url), key="url")

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from gateway.config.access_files import file_paths, usable
+from gateway.config.access_files import file_paths, fitting_url, usable
 from gateway.config.field_types import DurationMs, Model, Name, Unfit
 from gateway.errors import ConfigError
 from gateway.messages.message import Message
@@ -135,11 +135,7 @@ class NotifyEntry(Model):
 
     @model_validator(mode="after")
     def _url_fits(self) -> Self:
-        try:
-            self.access().check_rules(self.url)
-            url = urlsplit(self.url)
-        except AccessError as error:
-            raise Unfit(error.what, key=error.key) from None
+        url = fitting_url(self.access, self.url)
         plain, tls = _SCHEMES[self.type]
         if url.scheme not in (plain, tls) or not url.hostname or url.fragment or not self._path_fits(url):
             form = {"webhook": "HOST[:PORT]/PATH", "email": "HOST[:PORT]", "ntfy": "HOST[:PORT]/TOPIC"}[self.type]
