@@ -18,9 +18,10 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from gateway.config.bus import Meter
-from gateway.devices.knowledge.direction import Turned, turned
+from gateway.devices.knowledge.direction import Turned
 from gateway.devices.knowledge.quantities import UNITS, Direction, one_name
 from gateway.devices.points import Point, Profile
+from gateway.devices.turned_values import turned_point
 from gateway.verdicts import verdict
 from ledger_client.formats.senml import Columns, Number, Value
 
@@ -150,7 +151,7 @@ def _counters(direction: Direction, counters: Mapping[str, list[Point]], recorde
 
 
 def _turned(meter: Meter, point: Point) -> Turned:
-    return turned(point.name, signed=point.signed, unit=point.unit) if meter.reversed else Turned(point.name)
+    return turned_point(point) if meter.reversed else Turned(point.name)
 
 
 def _watts(value: Value, turn: Turned) -> Fraction | None:
