@@ -22,24 +22,21 @@ import sys
 import tempfile
 import time
 from array import array
-from contextlib import ExitStack
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rates.paced_line import paced_line
-from benchmarks.rates.pages import METERS, gateway_with_heart, kept
+from benchmarks.rates.pages import METERS, gateway_with_heart, kept, plant_with_site
 from benchmarks.rates.pages_clients import quantile
 from benchmarks.rates.pages_gateway import EVERY_S
-from benchmarks.rates.pages_site import BAUDRATE, LATENCY_MS, SERIAL_METERS, pages_site
+from benchmarks.rates.pages_site import SERIAL_METERS
 from gateway.api.token_file import add_token, tokens_file
 from gateway.config.model import Config
 from gateway.records import PollResult, Timestamp
 from ledger_client.formats.senml import Reading, Value
-from tests.support.gateways.farm import farm
 from tests.support.gateways.sites import make_site, table, tcp_buses
 from tests.support.gateways.weight import weigh
-from tests.support.processes import embedded_ledger, free_port
+from tests.support.processes import free_port
 from tests.support.samples import Hands, Machine
 
 CLIENTS, VALUES, READINGS = 20, 10, 10_000
@@ -60,14 +57,7 @@ unit = "V"
 
 def run(seconds: float = 300.0, settled_s: float = 25.0, readings: int = READINGS, runs: int = 5) -> dict[str, object]:
     """``seconds`` of each phase, ``settled_s`` after the start; ``runs`` rounds of the idle gateway."""
-    with tempfile.TemporaryDirectory() as name, ExitStack() as parts:
-        folder = Path(name)
-        meters = parts.enter_context(farm(METERS))
-        latencies = dict.fromkeys(range(1, SERIAL_METERS + 1), float(LATENCY_MS))
-        parts.enter_context(paced_line(folder / "line", BAUDRATE, latencies))
-        ledger = parts.enter_context(embedded_ledger(folder / "ledger", "bench-ledger"))
-        port = free_port()
-        loaded = pages_site(folder / "site", meters.ports, folder / "line", ledger, port)
+    with tempfile.TemporaryDirectory() as name, plant_with_site(folder := Path(name)) as (loaded, port):
         busy = _busy(loaded, folder / "late", port, seconds, settled_s)
     with tempfile.TemporaryDirectory() as name:
         idle = _idle(Path(name), readings, runs)

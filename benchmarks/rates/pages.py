@@ -54,14 +54,7 @@ SMALLEST = ({"seconds": 2, "settled_s": 0.5},)
 def run(seconds: float = 600.0, settled_s: float = 25.0) -> dict[str, object]:
     """For so long the clients look at the pages, from ``settled_s`` after the start: the first minute of a process is
     not what is measured."""
-    with tempfile.TemporaryDirectory() as name, ExitStack() as parts:
-        folder = Path(name)
-        meters = parts.enter_context(farm(METERS))
-        latencies = dict.fromkeys(range(1, SERIAL_METERS + 1), float(LATENCY_MS))
-        parts.enter_context(paced_line(folder / "line", BAUDRATE, latencies))
-        ledger = parts.enter_context(embedded_ledger(folder / "ledger", "bench-ledger"))
-        port = free_port()
-        loaded = pages_site(folder / "site", meters.ports, folder / "line", ledger, port)
+    with tempfile.TemporaryDirectory() as name, plant_with_site(folder := Path(name)) as (loaded, port):
         with gateway_with_heart(loaded, folder / "late") as gateway:
             assert gateway.process is not None
             time.sleep(settled_s)
@@ -87,6 +80,19 @@ def run(seconds: float = 600.0, settled_s: float = 25.0) -> dict[str, object]:
         "meters": METERS + SERIAL_METERS,
         "seconds": seconds,
     }
+
+
+@contextmanager
+def plant_with_site(folder: Path) -> Iterator[tuple[Config, int]]:
+    """The meters, the line and the ledger, as processes of their own, and the configuration of a gateway of them; with
+    the port of its pages."""
+    with ExitStack() as parts:
+        meters = parts.enter_context(farm(METERS))
+        latencies = dict.fromkeys(range(1, SERIAL_METERS + 1), float(LATENCY_MS))
+        parts.enter_context(paced_line(folder / "line", BAUDRATE, latencies))
+        ledger = parts.enter_context(embedded_ledger(folder / "ledger", "bench-ledger"))
+        port = free_port()
+        yield pages_site(folder / "site", meters.ports, folder / "line", ledger, port), port
 
 
 @contextmanager
