@@ -1,6 +1,6 @@
 # Sourced by the other scripts: one virtual environment in .venv, made once and again whenever pyproject.toml changes.
 # Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|test, need_bench NAME, need_oracle, need_vyper,
-# need_sparkplug_host, need_aiosmtpd, need_dlt645, need_dsmr, need_sunspec, need_home_assistant, need_schemathesis, need_other_python, need_anvil, need_prometheus,
+# need_postgresql, need_sparkplug_host, need_aiosmtpd, need_dlt645, need_dsmr, need_sunspec, need_home_assistant, need_schemathesis, need_other_python, need_anvil, need_prometheus,
 # need_package_tools (sets $venv_package).
 
 set -euo pipefail
@@ -188,6 +188,20 @@ need_anvil() {
     cp tests/ledger_client/evm/node/package.json tests/ledger_client/evm/node/package-lock.json "$home/"
     (cd "$home" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
     touch "$stamp"
+}
+
+# PostgreSQL, as Debian builds it. Its package makes and starts a cluster, which nobody asked for: tests start their own.
+need_postgresql() {
+    local found refusal=/etc/postgresql-common/createcluster.d/meterseal-tests.conf
+    for found in /usr/lib/postgresql/*/bin/postgres; do
+        if [ -x "$found" ]; then return; fi
+    done
+    if [ "$(id -u)" -eq 0 ]; then
+        mkdir -p "${refusal%/*}"
+        echo "create_main_cluster = false" >"$refusal"
+    fi
+    install_system postgresql
+    rm -f "$refusal"
 }
 
 # Prometheus and its promtool, as Debian builds them, unpacked and not installed: no service of theirs is to run here.

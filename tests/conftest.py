@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -18,6 +20,9 @@ from tests.tiers.quick import (  # noqa: F401  hooks of pytest
     pytest_runtest_teardown,
     pytest_terminal_summary,
 )
+
+if TYPE_CHECKING:  # a test that takes one names its type, and so what it needs installed
+    from tests.support.brokers.postgres import Cluster, Database
 
 # a run says the same as the last one of the same code, however busy the machine is
 settings.register_profile("seeded", derandomize=True, deadline=None, database=None)
@@ -37,3 +42,24 @@ def nothing_is_left_running() -> Iterator[None]:
     yield
     for server in list(RUNNING):
         server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[Cluster]:
+    """One PostgreSQL for all tests of this process; a test that stops or fills one makes its own (``cluster``)."""
+    from tests.support.brokers.postgres import cluster
+
+    with cluster() as shared:
+        yield shared
+
+
+_DATABASES = itertools.count(1)
+
+
+@pytest.fixture
+def postgres(postgres_cluster: Cluster) -> Iterator[Database]:
+    """An empty database of one's own."""
+    from tests.support.brokers.postgres import database
+
+    with database(postgres_cluster, next(_DATABASES)) as fresh:
+        yield fresh

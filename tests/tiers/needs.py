@@ -23,6 +23,7 @@ _C = "gcc=gcc /usr/include/stdio.h=libc6-dev"
 NEEDS: dict[str, str] = {
     r"\b[Mm]osquitto\b": "need_system mosquitto=mosquitto",
     r"\bnats-server\b": "need_system nats-server=nats-server",
+    r"/usr/lib/postgresql\b": "need_postgresql",
     r'"git"': "need_system git=git",
     r"\bntfy\b": "need_system ntfy=ntfy",
     r"\bmbpoll\b": "need_system mbpoll=mbpoll",
