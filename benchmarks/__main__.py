@@ -24,6 +24,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "benchmarks.carbon": ("accounting", "claims"),
     "benchmarks.commissioning": ("cabinet", "catalog", "identify", "scan"),
     "benchmarks.failures": ("cut", "notify"),
+    "benchmarks.fleet": ("fleet",),
     "benchmarks.installed": ("package",),
     "benchmarks.ledgers": ("ledger",),
     "benchmarks.rates": (
