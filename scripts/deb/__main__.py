@@ -92,6 +92,7 @@ def _furnish(root: Path, tarball: Path, sources: Path) -> None:
         "setup.py",
         "README.md",
         "LICENSE",
+        "control_room",
         "gateway",
         "firmware_sim",
         "ledger_client",

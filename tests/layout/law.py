@@ -1,4 +1,4 @@
-"""The law of the three packages: the order of their rooms, the walls between them, and what is said to a breach.
+"""The law of the four packages: the order of their rooms, the walls between them, and what is said to a breach.
 
 A room is a folder. It may import the rooms that stand before it in ``ORDER``, as docs/architecture.md lists them; the
 first ones are the ground. Where more than the order is wanted there is a wall: what some modules may not import, or
@@ -109,6 +109,11 @@ ORDER: dict[str, tuple[str, ...]] = {
         "cli.access",
         "cli",
     ),
+    "control_room": (
+        ".",
+        "store",
+        "cli",
+    ),
     "firmware_sim": (
         ".",
         "plant",
@@ -125,6 +130,8 @@ FEW: dict[tuple[str, str], str] = {
     ("ledger_client", "cli.terminal"): "both `cli` and `cli.certificates` stand on it, and `cli` above has its number",
     ("gateway", "cli.access"): "who may come in, people and programs; `cli` above has its number",
     ("gateway", "accounting.certified"): "it stands behind a wall: it alone connects",
+    ("control_room", "."): "the ground",
+    ("control_room", "cli"): "the command",
     ("firmware_sim", "."): "the ground",
 }
 """Rooms of one or two modules, and why they merge with no other."""
@@ -163,7 +170,7 @@ WALLS = (
     Wall(
         "the ledger's client stands alone",
         around=("ledger_client",),
-        bans=("gateway", "firmware_sim"),
+        bans=("gateway", "firmware_sim", "control_room"),
         reason="a verifier installs it alone, and must not need to trust the gateway's code",
     ),
     Wall(
@@ -171,6 +178,48 @@ WALLS = (
         around=("gateway",),
         bans=("firmware_sim",),
         reason="a value that the product itself made up could be signed as a meter's",
+    ),
+    Wall(
+        "nothing stands on the control room",
+        around=("gateway", "firmware_sim"),
+        bans=("control_room",),
+        reason="a gateway records and proves alone, whoever watches it",
+    ),
+    Wall(
+        "the control room takes the gateway's ground",
+        around=("control_room",),
+        bans=("gateway", "firmware_sim"),
+        but=(
+            "gateway.api.shapes",
+            "gateway.clock",
+            "gateway.errors",
+            "gateway.messages",
+            "gateway.process",
+            "gateway.records",
+            "gateway.standing",
+            "gateway.verdicts",
+        ),
+        reason="what it shows follows from signed bytes, never from how a gateway is built",
+    ),
+    Wall(
+        "the control room loads no gateway",
+        around=("control_room",),
+        bans=("gateway.config", "gateway.storage", "sqlite3"),
+        reach=True,
+        reason="its pages face the network, and need neither a site's keys and files nor its database",
+    ),
+    Wall(
+        "only the store speaks to PostgreSQL",
+        around=("control_room",),
+        bans=("psycopg", "psycopg_pool"),
+        doors=("control_room.store",),
+        reason="which rows are locked in which order, and what is durable, is decided in one room",
+    ),
+    Wall(
+        "only the intake speaks to NATS",
+        around=("control_room",),
+        bans=("nats",),
+        reason="what is acknowledged, and when, is decided in one room",
     ),
     Wall(
         "the simulator takes the profile alone",
@@ -181,13 +230,13 @@ WALLS = (
     ),
     Wall(
         "the product needs no test",
-        around=("gateway", "ledger_client", "firmware_sim"),
+        around=("gateway", "ledger_client", "firmware_sim", "control_room"),
         bans=("tests", "benchmarks"),
         reason="neither is installed with the product",
     ),
     Wall(
         "no import by text",
-        around=("gateway", "ledger_client", "firmware_sim"),
+        around=("gateway", "ledger_client", "firmware_sim", "control_room"),
         bans=("importlib.import_module", "importlib.util", "importlib.machinery", "pkgutil", "runpy"),
         uses=("import_module", "__import__", "exec", "eval"),
         doors=("ledger_client.click_help",),
@@ -216,7 +265,7 @@ WALLS = (
     ),
     Wall(
         "pymodbus is not run",
-        around=("gateway", "ledger_client", "firmware_sim"),
+        around=("gateway", "ledger_client", "firmware_sim", "control_room"),
         bans=("pymodbus",),
         reason="it takes a late answer for the right one, and it is what the tests compare with",
     ),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 ROOT = Path(__file__).parents[2]
-PLACE = re.compile(r"(?:gateway|ledger_client|firmware_sim)(?:\.\w+)+:\w+")
+PLACE = re.compile(r"(?:control_room|gateway|ledger_client|firmware_sim)(?:\.\w+)+:\w+")
 
 
 @dataclass(frozen=True)

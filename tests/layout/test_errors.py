@@ -11,10 +11,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TREES = {
+    "control_room": ("control_room/errors.py",),
     "gateway": ("gateway/errors.py", "gateway/fieldbus/wire/errors.py"),
     "ledger_client": ("ledger_client/errors.py",),
 }
-ROOTS = {"gateway": "GatewayError", "ledger_client": "LedgerClientError"}
+ROOTS = {"control_room": "ControlRoomError", "gateway": "GatewayError", "ledger_client": "LedgerClientError"}
 
 
 def classes(package: str) -> list[tuple[str, str]]:

@@ -15,8 +15,8 @@ from tests.layout.source_tree import ROOT, Tree, tree_of, within
 
 TOP_LEVEL = {
     ".ci", ".git-blame-ignore-revs", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md",
-    "benchmarks", "configs", "docs", "firmware_sim", "gateway", "ledger_client", "pyproject.toml", "scripts",
-    "setup.py", "tests",
+    "benchmarks", "configs", "control_room", "docs", "firmware_sim", "gateway", "ledger_client", "pyproject.toml",
+    "scripts", "setup.py", "tests",
 }  # fmt: skip
 
 MOST_MODULES = 20

@@ -15,7 +15,7 @@ REFUSED_IN_DOCSTRINGS = re.compile(r"\btold\b|\A\s*So (?:often|long|many)\b", re
 MAY_BE_REFUSED = re.compile(r"(?<![a-z0-9])(?:told|said|own|ear|so (?:often|long|many))(?![a-z0-9])", re.IGNORECASE)
 """A text in which this finds nothing has none of them; it need not be parsed."""
 
-TOPS = ("gateway", "ledger_client", "firmware_sim", "tests", "benchmarks", "scripts")
+TOPS = ("control_room", "gateway", "ledger_client", "firmware_sim", "tests", "benchmarks", "scripts")
 
 
 def refused(tree: ast.Module) -> Iterator[tuple[int, str]]:

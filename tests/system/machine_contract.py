@@ -39,7 +39,7 @@ from ledger_client.errors import STEPS, VerificationError
 
 ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_suffix(".json")
-PACKAGES = ("gateway", "firmware_sim", "ledger_client")
+PACKAGES = ("control_room", "gateway", "firmware_sim", "ledger_client")
 MUST = "(must be given)"
 PART = "json keys"
 MAPS = {"asked", "facts", "kinds", "missed", "ratios", "settings", "states"}

@@ -20,16 +20,20 @@ from tests.system.demo_site import until
 from tests.system.machine_contract import programs
 
 LIBRARIES = {
-    "asyncio", "cbor2", "coincurve", "cryptography", "eth_account", "google", "jinja2", "paho", "prometheus_client",
-    "pyarrow", "pydantic", "requests", "rich", "segno", "serial", "sqlite3", "sqlite_utils", "ssl", "starlette",
-    "tomlkit", "urllib3", "uvicorn", "zoneinfo",
+    "asyncio", "cbor2", "coincurve", "cryptography", "eth_account", "google", "jinja2", "nats", "paho",
+    "prometheus_client", "psycopg", "psycopg_pool", "pyarrow", "pydantic", "requests", "rich",
+    "segno", "serial", "sqlite3", "sqlite_utils", "ssl", "starlette", "tomlkit", "urllib3", "uvicorn", "zoneinfo",
 }  # fmt: skip
 """What takes time before a command does anything: libraries of pyproject.toml, and the heavy ones of Python."""
 
 
 def imported(program: str, *words: str) -> set[str]:
     """The top-level modules that a command has imported when it ends."""
-    module = {"meterseal": "gateway.cli.app", "meterseal-ledger": "ledger_client.cli.app"}[program]
+    module = {
+        "meterseal": "gateway.cli.app",
+        "meterseal-control": "control_room.cli.app",
+        "meterseal-ledger": "ledger_client.cli.app",
+    }[program]
     code = (
         f"import sys, {module} as app\n"
         f"sys.argv = {[program, *words]!r}\n"
@@ -40,7 +44,7 @@ def imported(program: str, *words: str) -> set[str]:
     return {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
 
 
-@pytest.mark.parametrize("program", ["meterseal", "meterseal-ledger"])
+@pytest.mark.parametrize("program", ["meterseal", "meterseal-control", "meterseal-ledger"])
 @pytest.mark.parametrize("word", ["--help", "--version"])
 def test_help_and_version_import_no_library(program: str, word: str) -> None:
     found = imported(program, word)

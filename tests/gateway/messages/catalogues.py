@@ -28,7 +28,7 @@ def rooms() -> Mapping[str, str]:
     for path in ENGLISH:
         room = ""
         for line in path.read_text().splitlines():
-            if section := re.fullmatch(r"# ((gateway|ledger_client)[a-z_/]*)", line):
+            if section := re.fullmatch(r"# ((control_room|gateway|ledger_client)[a-z_/]*)", line):
                 room = section[1]
             elif code := re.fullmatch(r"\[([a-z0-9-]+)\]", line):
                 found[code[1]] = room
@@ -55,7 +55,8 @@ class Made(NamedTuple):
 @cache
 def sources() -> Mapping[str, ast.Module]:
     """Every module of the product."""
-    paths = [path for package in ("gateway", "ledger_client") for path in sorted((ROOT / package).rglob("*.py"))]
+    packages = ("control_room", "gateway", "ledger_client")
+    paths = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
     return {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in paths}
 
 

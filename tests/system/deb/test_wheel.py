@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-SOURCES = ("pyproject.toml", "setup.py", "README.md", "LICENSE", "configs", "gateway", "firmware_sim", "ledger_client")
+SOURCES = (
+    "pyproject.toml", "setup.py", "README.md", "LICENSE", "configs", "control_room", "gateway", "firmware_sim",
+    "ledger_client",
+)  # fmt: skip
 GIT = ("git", "-c", "user.name=maker", "-c", "user.email=maker@example.org")
 
 

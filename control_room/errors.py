@@ -1,0 +1,42 @@
+"""Exception hierarchy of the control room.
+
+ControlRoomError             root; its text says what, where and the fix
+└── DatabaseError            PostgreSQL cannot be used: the machine's fault, or its operator's
+    ├── DatabaseAway         … there is no connection, or it broke: what was not committed is done again
+    ├── DatabaseFull         … there is no space left: wait
+    ├── DatabaseBusy         … a deadlock, a lock or a time limit: the whole transaction again
+    ├── SchemaNewer          … a newer version of this program made its schema
+    └── Unstorable           … it refuses what it was given: the same transaction never goes through
+"""
+
+from __future__ import annotations
+
+from gateway.errors import GatewayError
+
+
+class ControlRoomError(GatewayError):
+    """Refusal or failure that the operator reads in place of what was asked: what, where, the fix."""
+
+
+class DatabaseError(ControlRoomError):
+    """PostgreSQL failed; nothing of the transaction was kept."""
+
+
+class DatabaseAway(DatabaseError):
+    """No connection, or it broke. Whether a transaction was kept whose COMMIT got no answer is not known."""
+
+
+class DatabaseFull(DatabaseError):
+    """No space left for the database."""
+
+
+class DatabaseBusy(DatabaseError):
+    """Others hold what the transaction needs, or it took too long; it may go through when it is begun again."""
+
+
+class SchemaNewer(DatabaseError):
+    """The schema was made by a newer version of this program, whose rows this one may not understand."""
+
+
+class Unstorable(DatabaseError):
+    """PostgreSQL refuses the content of a transaction, which fails again however often it is begun."""
