@@ -22,18 +22,20 @@ _CONNACK = b"\x20\x02\x00\x00"
 
 
 class Node(BrokerServer):
-    """One server of a cluster of ``size``; MQTT clients reach it at ``url``, and it keeps its data over a restart."""
+    """One server of a cluster of ``size``, which keeps its data over a restart: MQTT clients reach it at ``url``, those
+    of NATS itself at ``client_url``. ``extra`` is more configuration."""
 
-    def __init__(self, folder: Path, number: int, routes: Sequence[int], size: int) -> None:
+    def __init__(self, folder: Path, number: int, routes: Sequence[int], size: int, extra: str = "") -> None:
         assert NATS.exists(), f"{NATS} is missing: apt-get install nats-server"
-        self.port, self.watch = free_port(), free_port()
+        self.port, self.watch, clients = free_port(), free_port(), free_port()
         self.url = f"mqtt://127.0.0.1:{self.port}"
+        self.client_url = f"nats://127.0.0.1:{clients}"
         self.label = f"n{number}"
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / f"{self.label}.conf"
         store = folder / self.label
         text = (
-            f'server_name: {self.label}\nlisten: "127.0.0.1:-1"\nhttp: "127.0.0.1:{self.watch}"\n'
+            f'server_name: {self.label}\nlisten: "127.0.0.1:{clients}"\nhttp: "127.0.0.1:{self.watch}"\n'
             f'jetstream {{ store_dir: "{store}", sync_interval: always }}\n'
             f'mqtt {{ listen: "127.0.0.1:{self.port}", stream_replicas: {size} }}\n'
         )
@@ -42,7 +44,7 @@ class Node(BrokerServer):
             text += (
                 f'cluster {{ name: c, pool_size: -1, listen: "127.0.0.1:{routes[number - 1]}", routes: [{peers}] }}\n'
             )
-        config.write_text(text)
+        config.write_text(text + extra)
         command = [str(NATS), "-c", str(config)]
         super().__init__(
             f"nats-server {self.label}", command, "Server is ready", config.with_suffix(".log"), dict(os.environ)
@@ -76,10 +78,11 @@ class Node(BrokerServer):
 
 
 @contextmanager
-def nats(folder: Path, size: int = 1) -> Iterator[list[Node]]:
-    """``size`` running nodes, all of them taking clients; whichever a test ends it may start again."""
+def nats(folder: Path, size: int = 1, extra: str = "") -> Iterator[list[Node]]:
+    """``size`` running nodes, all of them taking clients; whichever a test ends it may start again. ``extra`` is more
+    configuration of each."""
     routes = [free_port() for _ in range(size)]
-    nodes = [Node(folder, number, routes, size) for number in range(1, size + 1)]
+    nodes = [Node(folder, number, routes, size, extra) for number in range(1, size + 1)]
     with ExitStack() as stack:
         for node in nodes:
             stack.callback(node.close)
