@@ -12,8 +12,8 @@ import click
 
 from gateway.cli.export_period import export_period
 from gateway.cli.terminal.common import CONFIG, FORCE, JSON, demand_replaceable, open_store
-from gateway.config.field_types import duration_ms
 from gateway.errors import GatewayError, output_to
+from gateway.field_types import duration_ms
 from gateway.messages.languages import in_language
 from gateway.messages.message import Message
 from ledger_client.durable_files import whole_file

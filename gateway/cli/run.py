@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from gateway.cli.terminal.arguments import CONFIG, JSON
-from gateway.config.field_types import duration_ms
 from gateway.config.load import load_config
+from gateway.field_types import duration_ms
 
 
 @click.command()

@@ -15,9 +15,9 @@ from rich.text import Text
 from gateway.cli.access.password import PASSWORD_FILE, new_password
 from gateway.cli.terminal.common import CONFIG, JSON, out
 from gateway.config.device_keys import REQUEST_FILE
-from gateway.config.field_types import duration_text
 from gateway.config.limits import limits_in_force, recorded_numbers, unwatched
 from gateway.config.load import load_config
+from gateway.field_types import duration_text
 from gateway.messages.message import Message
 from gateway.process.file_owner import is_there
 from ledger_client.formats.checks import is_name

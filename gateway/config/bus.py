@@ -12,9 +12,8 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from gateway.config.access_files import file_paths
+from gateway.access_files import file_paths
 from gateway.config.bus_types import NOT_PASSIVE, TYPES, TypeName, Wire, not_of_type, not_of_wire
-from gateway.config.field_types import DurationMs, Host, Model, Name, TransformerRatio, Unfit
 from gateway.config.limits import Limits
 from gateway.config.place import DailyHours
 from gateway.config.wire_texts import (
@@ -31,6 +30,7 @@ from gateway.config.wire_texts import (
     sent_bytes,
     station_number,
 )
+from gateway.field_types import DurationMs, Host, Model, Name, TransformerRatio, Unfit
 from gateway.messages.message import Message
 from ledger_client.transport.access import Access
 

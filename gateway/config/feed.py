@@ -8,8 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gateway.config.access_files import file_paths, fitting_url, usable
-from gateway.config.field_types import Model, Name, Unfit
+from gateway.access_files import file_paths, fitting_url, usable
+from gateway.field_types import Model, Name, Unfit
 from gateway.messages.message import Message
 from ledger_client.transport.access import Access, Protocol
 

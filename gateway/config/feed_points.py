@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from gateway.config.bus import Meter
 from gateway.config.feed import FeedEntry
-from gateway.config.key_errors import closest
 from gateway.config.model import Config
 from gateway.devices.points import UNRECORDED, Point, Profile
 from gateway.errors import ConfigError
+from gateway.key_errors import closest
 from gateway.messages.message import Message
 
 FLAT_KEYS = ("time", "meter", "quality", "record", "not_recorded")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gateway.config.access_files import file_paths, fitting_url, usable
-from gateway.config.field_types import DurationMs, Model, Name, Unfit
+from gateway.access_files import file_paths, fitting_url, usable
 from gateway.errors import ConfigError
+from gateway.field_types import DurationMs, Model, Name, Unfit
 from gateway.messages.message import Message
 from ledger_client.errors import KeyFileError
 from ledger_client.ledgers.evm.settings import EvmSettings

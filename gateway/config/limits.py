@@ -15,9 +15,9 @@ from typing import Annotated, Final, Protocol
 
 from pydantic import PlainSerializer, PlainValidator
 
-from gateway.config.field_types import Unfit
-from gateway.config.key_errors import closest
 from gateway.devices.points import Point, Profile
+from gateway.field_types import Unfit
+from gateway.key_errors import closest
 from gateway.messages.message import Message
 
 PART_OF_SPAN: Final = 0.02

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from gateway.config.bus import Bus, Meter
 from gateway.config.bus_types import TYPES
 from gateway.config.feed_points import check_feed_points
-from gateway.config.key_errors import closest, explain, not_toml
 from gateway.config.limits import misfits
 from gateway.config.metrics_values import check_metrics_values
 from gateway.config.model import TABLES, Config, Document
@@ -20,9 +19,9 @@ from gateway.config.serial_settings import serial_settings
 from gateway.devices.points import Profile, ProfileError
 from gateway.devices.profile import load_profile
 from gateway.errors import ConfigError
+from gateway.key_errors import closest, explain, raw_document
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
-from ledger_client.text_file import NotText, NotToml, text_of, toml_of
 
 
 def load_config(path: Path | str) -> Config:
@@ -51,16 +50,6 @@ def config_bytes(path: Path) -> bytes:
 def parse_config(path: Path, data: bytes) -> Config:
     """The configuration that these bytes are as the file at ``path``. Raises ConfigError as ``load_config`` does."""
     return config_of(path, raw_document(path, data))
-
-
-def raw_document(path: Path, data: bytes) -> dict[str, Any]:
-    """What the bytes of a configuration say, not yet checked. Raises ConfigError: no text, or no TOML."""
-    try:
-        return toml_of(text_of(data))
-    except NotText as error:
-        raise ConfigError(path, "", error.sentence) from None
-    except NotToml as error:
-        raise not_toml(path, error) from None
 
 
 def config_of(path: Path, raw: Mapping[str, Any]) -> Config:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.config.feed_points import recorded_points
-from gateway.config.key_errors import closest
 from gateway.config.model import Config
 from gateway.errors import ConfigError
+from gateway.key_errors import closest
 from gateway.messages.message import Message
 
 if TYPE_CHECKING:  # 20 ms: it reads the vocabulary, which most gateways need not

@@ -17,7 +17,6 @@ from pydantic import Field, model_validator
 from gateway.config.bus import Bus, Meter, check_listeners
 from gateway.config.bus_types import TYPES
 from gateway.config.feed import FeedEntry
-from gateway.config.field_types import DurationMs, Model, Name, SizeBytes, Unfit, duration_text
 from gateway.config.fingerprint import fingerprint
 from gateway.config.ledger import Contract, LedgerEntry
 from gateway.config.limits import Limit, limits_of
@@ -26,6 +25,7 @@ from gateway.config.place import Latitude, Longitude, TimeZone
 from gateway.config.web import Web
 from gateway.devices.points import Profile
 from gateway.devices.profile_text import decoding_hash
+from gateway.field_types import DurationMs, Model, Name, SizeBytes, Unfit, duration_text
 from gateway.messages.message import Message
 
 

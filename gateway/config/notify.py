@@ -12,9 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from gateway.config.access_files import file_paths, fitting_url, usable
-from gateway.config.field_types import DurationMs, Model, Name, Unfit
+from gateway.access_files import file_paths, fitting_url, usable
 from gateway.errors import ConfigError
+from gateway.field_types import DurationMs, Model, Name, Unfit
 from gateway.messages.message import Message
 from ledger_client.transport.access import Access, AccessError, is_loopback, read_secret, resolve
 

@@ -9,9 +9,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gateway.config.access_files import file_paths
-from gateway.config.field_types import Model, Unfit
+from gateway.access_files import file_paths
 from gateway.config.wire_texts import ip_and_port
+from gateway.field_types import Model, Unfit
 from gateway.messages.message import Message
 from ledger_client.transport.access import Access
 

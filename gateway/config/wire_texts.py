@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from gateway.config.field_types import Unfit, host_name
 from gateway.config.place import time_zone
+from gateway.field_types import Unfit, host_name
 from gateway.messages.message import Message
 
 _RFC2217 = "rfc2217://"

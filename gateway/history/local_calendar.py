@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final
 
-from gateway.config.field_types import duration_ms
 from gateway.errors import GatewayError
+from gateway.field_types import duration_ms
 from gateway.messages.message import Message
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from gateway.config.field_types import Model
 from gateway.config.model import Config
+from gateway.field_types import Model
 
 CONFIG_FILE: Final = "gateway.toml"
 DATABASE: Final = "meterseal.db"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.config.access_files import usable
+from gateway.access_files import usable
 from gateway.config.model import Config
 from gateway.errors import ConfigError
 from gateway.fieldbus.wire.line_spec import LineSpec

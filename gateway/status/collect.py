@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from gateway.access_files import fingerprint
 from gateway.accounting.statements.retention import Retention
 from gateway.anchoring.ledger_comparison import equivocation
 from gateway.commissioning.record.reversed_phase import unexplained_phase
-from gateway.config.access_files import fingerprint
 from gateway.config.model import Config
 from gateway.errors import ConfigError, StoreError
 from gateway.messages.languages import sentence_in

@@ -22,6 +22,8 @@ from ledger_client.system_errors import os_error
 Protocol = Literal["auto", "5", "3.1.1"]
 
 CREDENTIALS: Final = "$CREDENTIALS_DIRECTORY/"  # systemd.exec(5), LoadCredential=
+_SECURE: Final = {"http": "https", "mqtt": "mqtts", "nats": "tls"}
+"""Schemes without TLS, and the one with it."""
 _MAX_SECRET = 8 * 1024
 _MAX_PEM = 4 * 1024 * 1024
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1
@@ -56,7 +58,7 @@ class Access:
     protocol: Protocol = "auto"
 
     def check_rules(self, url: str) -> None:
-        """What can be said without opening a file. ``url`` is a ledger's (http) or a broker's (mqtt)."""
+        """What can be said without opening a file. ``url`` is a ledger's (http) or a broker's (mqtt, nats)."""
         parts = _split("url", url)
         self._check_pairs()
         self._check_kind(parts.scheme)
@@ -133,15 +135,16 @@ class Access:
         for key in mine:
             if getattr(self, key) not in (None, "auto"):
                 raise AccessError(key, Message("access-other-kind", type=kind))
-        if scheme in ("http", "mqtt"):
+        if scheme in _SECURE:
             for key in ("ca", "cert", "key"):
                 if getattr(self, key) is not None:
-                    raise AccessError(key, Message("access-no-tls", scheme=scheme))
+                    raise AccessError(key, Message("access-no-tls", scheme=scheme, secure=_SECURE[scheme]))
 
     def _check_plain(self, parts: SplitResult) -> None:
         secret = next((key for key in ("token_file", "password_file") if getattr(self, key) is not None), None)
-        if secret and parts.scheme in ("http", "mqtt") and not is_loopback(parts.hostname or ""):
-            raise AccessError(secret, Message("access-plain", host=parts.hostname or "", scheme=parts.scheme))
+        if secret and parts.scheme in _SECURE and not is_loopback(parts.hostname or ""):
+            host, secure = parts.hostname or "", _SECURE[parts.scheme]
+            raise AccessError(secret, Message("access-plain", host=host, secure=secure))
 
 
 def resolve(text: str, base: Path, key: str) -> Path:

@@ -18,8 +18,8 @@ from pydantic.fields import FieldInfo
 from control_room.cli.app import cli as control
 from firmware_sim.cli.app import main as simulator
 from gateway.cli.app import main as gateway
-from gateway.config.field_types import duration_ms, size_bytes
 from gateway.config.model import Document
+from gateway.field_types import duration_ms, size_bytes
 from ledger_client.cli.app import cli as ledger
 
 COMMANDS: dict[str, click.Command] = {

@@ -190,9 +190,12 @@ WALLS = (
         around=("control_room",),
         bans=("gateway", "firmware_sim"),
         but=(
+            "gateway.access_files",
             "gateway.api.shapes",
             "gateway.clock",
             "gateway.errors",
+            "gateway.field_types",
+            "gateway.key_errors",
             "gateway.messages",
             "gateway.process",
             "gateway.records",

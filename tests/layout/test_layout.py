@@ -127,7 +127,7 @@ def _raised(name: str, bases: Mapping[str, list[str]]) -> bool:
 
 
 def _is_a_table(name: str, bases: Mapping[str, list[str]]) -> bool:
-    return not _line(name, bases).isdisjoint({"gateway.config.field_types.Model", "firmware_sim.scenario.table.Table"})
+    return not _line(name, bases).isdisjoint({"gateway.field_types.Model", "firmware_sim.scenario.table.Table"})
 
 
 def _line(name: str, bases: Mapping[str, list[str]]) -> set[str]:

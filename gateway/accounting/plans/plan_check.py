@@ -10,12 +10,12 @@ from fractions import Fraction
 from typing import Any, Final
 
 from gateway.accounting.plans.plan_file import plan_bytes
-from gateway.config.field_types import duration_text
 from gateway.config.model import Config
 from gateway.devices.knowledge.direction import turned
 from gateway.devices.knowledge.quantities import QUANTITIES
 from gateway.devices.points import Point as DevicePoint
 from gateway.devices.scaling import quantum
+from gateway.field_types import duration_text
 from gateway.messages.message import Message
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.plan import HOUR_MS, Node, Plan, parse_plan

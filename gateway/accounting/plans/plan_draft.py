@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from gateway.config.bus import Meter
-from gateway.config.field_types import duration_text
 from gateway.config.model import Config
 from gateway.devices.knowledge.direction import turned
 from gateway.devices.knowledge.quantities import QUANTITIES
 from gateway.devices.points import Point
+from gateway.field_types import duration_text
 from ledger_client.accounting.formats import words
 from ledger_client.accounting.formats.civil_time import civil_text
 from ledger_client.accounting.formats.units import COUNTER_UNITS

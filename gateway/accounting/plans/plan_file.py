@@ -14,8 +14,8 @@ from typing import Any
 
 from gateway.accounting.plans import catalog
 from gateway.accounting.plans.moments import moment_ms
-from gateway.config.field_types import duration_ms
 from gateway.errors import GatewayError
+from gateway.field_types import duration_ms
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from ledger_client.accounting.formats import words

@@ -14,9 +14,9 @@ from rich.table import Table
 from gateway.api.shapes.tokens import BITS, SCOPES, Scope, Token
 from gateway.api.token_file import add_token, read_tokens, remove_token, tokens_file
 from gateway.cli.terminal.common import CONFIG, JSON, out
-from gateway.config.field_types import Unfit, duration_ms
 from gateway.config.load import load_config
 from gateway.errors import GatewayError
+from gateway.field_types import Unfit, duration_ms
 from gateway.messages.message import Message
 from ledger_client.click_help import HELP
 from ledger_client.formats.checks import MAX_TIME_MS, is_name

@@ -10,11 +10,11 @@ from gateway.commissioning.scan.found import ScanResult
 from gateway.commissioning.wizard import findings
 from gateway.commissioning.wizard.findings import Finding
 from gateway.commissioning.wizard.progress import Progress, ProgressFile, kept
-from gateway.config.key_errors import closest
 from gateway.config.model import Config
 from gateway.devices.points import ProfileError
 from gateway.devices.profile import load_profile
 from gateway.errors import GatewayError
+from gateway.key_errors import closest
 
 ALL, FOUND, SCAN = "all", "found", "scan"
 

@@ -22,9 +22,9 @@ from gateway.commissioning.wizard.live import Live, Reader
 from gateway.commissioning.wizard.progress import Progress, ProgressFile, kept
 from gateway.commissioning.wizard.questions import Dialogue, Question
 from gateway.commissioning.wizard.steps import Commissioning, Surroundings
-from gateway.config.key_errors import closest
 from gateway.config.model import Config
 from gateway.errors import Declined, GatewayError
+from gateway.key_errors import closest
 from gateway.messages.message import Message
 from gateway.process import control_socket, instance_lock
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.terminal.common import JSON
-from gateway.config.field_types import duration_ms
 from gateway.config.wire_texts import is_rfc2217
 from gateway.errors import GatewayError
+from gateway.field_types import duration_ms
 from gateway.messages.message import Message
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.config.field_types import duration_text
+from gateway.field_types import duration_text
 from gateway.fieldbus.read_budget import NEARLY_FULL
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.languages import sentence_in

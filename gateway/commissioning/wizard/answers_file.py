@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from gateway.commissioning.wizard.questions import KEYS, Question
-from gateway.config.key_errors import closest
 from gateway.errors import ConfigError, GatewayError
+from gateway.key_errors import closest
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from ledger_client.messages import Sentence

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.commissioning.wizard.config_edit import Value, with_settings
-from gateway.config.load import config_bytes, config_of, raw_document
+from gateway.config.load import config_bytes, config_of
 from gateway.config.model import Config
 from gateway.devices.points import Profile, ProfileError
 from gateway.devices.profile import load_profile
 from gateway.errors import GatewayError
+from gateway.key_errors import raw_document
 from gateway.messages.message import Message
 
 _ASSUMED_RATIO: Final = 1

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from gateway.commissioning.record.content import MOST_REMARKS, MOST_TEXT, Photo
-from gateway.config.field_types import transformer_ratio
 from gateway.config.limits import Pair, limit_pairs, misfits
 from gateway.devices.knowledge.device_numbers import device_numbers
 from gateway.devices.points import Profile
 from gateway.errors import GatewayError
+from gateway.field_types import transformer_ratio
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from ledger_client.messages import sentence_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 
-from gateway.config.access_files import usable
+from gateway.access_files import usable
 from gateway.config.model import Config
 from gateway.config.web import Web
 from gateway.dashboard.auth.users import read_users, users_file

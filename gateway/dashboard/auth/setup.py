@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from gateway.config.access_files import fingerprint
+from gateway.access_files import fingerprint
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.config.web import Web

@@ -14,7 +14,6 @@ from typing import Any
 
 from gateway.accounting.statements.keeper import Known
 from gateway.accounting.statements.retention import Retention
-from gateway.config.field_types import duration_text
 from gateway.config.model import Config
 from gateway.dashboard.pages import values
 from gateway.dashboard.pages.alarms import listed
@@ -25,6 +24,7 @@ from gateway.dashboard.pages.record_state import State, States, newest
 from gateway.dashboard.pages.sparklines import Course, Sparks
 from gateway.dashboard.pages.totals import SiteTotals
 from gateway.errors import StoreError
+from gateway.field_types import duration_text
 from gateway.fieldbus.specs import FieldLine
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message

@@ -17,12 +17,12 @@ from pydantic import ValidationError
 from gateway.alarms.checks import run_periodic_checks
 from gateway.config import model as config
 from gateway.config.bus import Bus, Meter
-from gateway.config.field_types import Model, duration_ms, duration_text
-from gateway.config.key_errors import explain
 from gateway.config.ledger import LedgerEntry
 from gateway.config.load import load_config
 from gateway.devices.profile import CATALOG
 from gateway.evidence.key_match import unlisted
+from gateway.field_types import Model, duration_ms, duration_text
+from gateway.key_errors import explain
 from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from gateway.startup.preflight import prepare

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.access_files import fingerprint
+from gateway.access_files import fingerprint
 from gateway.config.load import load_config
 from gateway.dashboard.auth import certificate
 from gateway.dashboard.auth.users import matches, read_users

@@ -1,4 +1,4 @@
-"""Error messages for gateway.toml: the key as written, what is wrong with it, and the fix."""
+"""Error messages for gateway.toml and CONTROL.toml: the key as written, what is wrong with it, and the fix."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from gateway.config.field_types import Unfit
 from gateway.errors import ConfigError
+from gateway.field_types import Unfit
 from gateway.messages.message import Message
 from ledger_client import messages
 from ledger_client.messages import Sentence, sentence_of
+from ledger_client.text_file import NotText, NotToml, text_of, toml_of
 
 _TWICE = re.compile(r"Cannot declare \('([a-z_]+)',\) twice")
 
@@ -25,7 +26,17 @@ _KINDS: Final[Mapping[str, str]] = {
 """Types of values by pydantic's names of errors: ``word-…`` of the catalogues."""
 
 
-def not_toml(path: Path, error: ValueError) -> ConfigError:
+def raw_document(path: Path, data: bytes) -> dict[str, Any]:
+    """What the bytes of a configuration say, not yet checked. Raises ConfigError: no text, or no TOML."""
+    try:
+        return toml_of(text_of(data))
+    except NotText as error:
+        raise ConfigError(path, "", error.sentence) from None
+    except NotToml as error:
+        raise _not_toml(path, error) from None
+
+
+def _not_toml(path: Path, error: ValueError) -> ConfigError:
     """A file that is no TOML; a table that is declared twice is mostly one of several in single brackets."""
     if twice := _TWICE.search(str(error)):
         return ConfigError(path, "", Message("config-double-brackets", error=sentence_of(error), name=twice[1]))

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import SplitResult, urlsplit
 
-from gateway.config.field_types import Model, Unfit
 from gateway.errors import ConfigError
+from gateway.field_types import Model, Unfit
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from ledger_client.messages import sentence_of
