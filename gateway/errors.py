@@ -12,7 +12,7 @@ GatewayError                 root; its text says what, where and the fix
 │   ├── NotYet               … for now: a record that is not sealed or not anchored yet
 │   ├── Pruned               … any more: records that are no longer in the database
 │   ├── TooMany              … while so many other lists are written (gateway/api/portions.py)
-│   └── WrongField           … because of one field of a page's form (gateway/dashboard/actions.py)
+│   └── WrongField           … because of one field of a page's form (gateway/dashboard/shell/page.py)
 ├── ProfileError             a meter's profile is wrong (gateway/devices/points.py)
 ├── BadTarget                an address that cannot be scanned, or too many (gateway/commissioning/scan/tcp_targets.py)
 ├── BadScanFile              JSON that is no result of a scan (gateway/commissioning/scan/found.py)
@@ -20,11 +20,11 @@ GatewayError                 root; its text says what, where and the fix
 ├── Down                     a feed has no connection (gateway/feeds/mqtt_link.py)
 ├── OfferRefused             a broker refuses what it was only offered (there, too)
 ├── Refusal                  a request of the HTTP API that is not answered (gateway/api/shapes/problems.py)
-├── Problem                  a request of a page that is not answered, with its status (gateway/dashboard/app.py)
-├── BadQuery                 a page's address asks for what there cannot be (gateway/dashboard/time/asked_range.py)
-├── NotFound                 a page that there is not (gateway/dashboard/pages/page.py)
-├── Busy                     no database reader is free for a page (gateway/dashboard/db_readers.py)
-├── TooOften                 too many wrong passwords (gateway/dashboard/auth/login_limits.py)
+├── Problem                  a request of a page that is not answered, with its status (gateway/dashboard/shell/page.py)
+├── BadQuery                 an address asks for what there cannot be (gateway/dashboard/shell/time/asked_range.py)
+├── NotFound                 a page that there is not (gateway/dashboard/shell/page.py)
+├── Busy                     no database reader is free for a page (gateway/dashboard/shell/readers.py)
+├── TooOften                 too many wrong passwords (gateway/dashboard/shell/login_limits.py)
 └── FieldbusError            ports and frames (gateway/fieldbus/wire/errors.py draws its own branch)
 """
 

@@ -19,17 +19,17 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from gateway.config.model import Config
-from gateway.dashboard.auth.sessions import Asked
-from gateway.dashboard.pages.page import Pages
-from gateway.dashboard.render.html import prepare
+from gateway.dashboard.render.html import HTML
 from gateway.dashboard.routes import contents
-from gateway.dashboard.time.asked_range import stamp
-from gateway.dashboard.time.steps import MOST, stretches
+from gateway.dashboard.shell.page import Pages
+from gateway.dashboard.shell.sessions import Asked
+from gateway.dashboard.shell.time.asked_range import stamp
+from gateway.dashboard.shell.time.steps import MOST, stretches
 from gateway.history.aggregates import Aggregate
 from gateway.history.energy import energy_of
-from gateway.history.local_calendar import DAY_MS, HOUR_MS, MINUTE_MS
 from gateway.history.rollup import Forms
 from gateway.history.series import history
+from gateway.local_calendar import DAY_MS, HOUR_MS, MINUTE_MS
 from gateway.storage.database import Database
 from ledger_client.formats.senml import Reading, Value
 from tests.support.epochs import epoch
@@ -56,7 +56,7 @@ def run(days: int = 730, runs: int = 15) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         loaded = site(Path(folder) / "site", {"[gateway]": f'[gateway]\ntimezone = "{ZONE}"'})
         points = _fill(loaded, days)
-        prepare()
+        HTML.prepare()
         figures = asyncio.run(_measure(loaded, _cases(days // 2), runs))
     return {"days": days, "points": points, "runs": runs, **figures}
 
@@ -90,7 +90,7 @@ async def _measure(loaded: Config, cases: list[Case], runs: int) -> dict[str, ob
     return figures
 
 
-def _compared(pages: Pages, store: Database, loaded: Config, case: Case, runs: int) -> dict[str, object]:
+def _compared(pages: Pages[Database], store: Database, loaded: Config, case: Case, runs: int) -> dict[str, object]:
     bare, page, size = list[float](), list[float](), 0
     for _ in range(runs):
         gc.collect()
@@ -109,7 +109,7 @@ def _timed(work: Callable[[], object]) -> float:
     return (time.perf_counter() - begun) * 1000
 
 
-def _page(pages: Pages, store: Database, query: str) -> bytes:
+def _page(pages: Pages[Database], store: Database, query: str) -> bytes:
     pairs = tuple(parse_qsl(query))
     asked = Asked("/charts", {}, dict(pairs), languages="en", user="vera", role="viewer", several=pairs)
     with store.snapshot():

@@ -12,12 +12,12 @@ from gateway.api.reading_lists import PLAIN, MakeWriter, ReadingList
 from gateway.api.step_lists import StepList
 from gateway.config.model import Config
 from gateway.dashboard.pages import charts_page
-from gateway.dashboard.time.asked_range import BadQuery, Bounds
+from gateway.dashboard.shell.time.asked_range import BadQuery, Bounds
 from gateway.errors import GatewayError
 from gateway.history.export_wide import WideCsvWriter
-from gateway.history.local_calendar import DAY_MS, local
 from gateway.history.point_columns import columns_of, demand_points
 from gateway.history.value_lines import FOR_EVER_MS, Walk, Wanted
+from gateway.local_calendar import DAY_MS, local
 from gateway.messages.message import Message
 from gateway.storage.database import Database
 

@@ -19,10 +19,10 @@ from gateway.api.shapes.problems import Refusal
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.errors import GatewayError, Pruned
 from gateway.history.aggregates import Aggregate, PointStats
-from gateway.history.local_calendar import instant_of
 from gateway.history.point_columns import demand_points
 from gateway.history.series import Spans
 from gateway.history.value_lines import FOR_EVER_MS, Walk, Wanted
+from gateway.local_calendar import instant_of
 from gateway.messages.message import Message
 from gateway.storage.database import Database
 from gateway.verdicts import verdict

@@ -21,7 +21,7 @@ from gateway.api.shapes.problems import Refusal
 from gateway.clock import HOUR_MS
 from gateway.config.model import Config
 from gateway.errors import GatewayError
-from gateway.history.local_calendar import Stretch, instant_of
+from gateway.local_calendar import Stretch, instant_of
 from gateway.messages.message import Message
 from gateway.storage.database import Database
 from gateway.totals.as_json import number

@@ -9,8 +9,8 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from gateway.dashboard.render.formats import compared
-from gateway.history.local_calendar import local
+from gateway.dashboard.shell.formats import compared
+from gateway.local_calendar import local
 from gateway.totals.at_rest import Totals
 from gateway.totals.flows import Flow, Lack
 from gateway.totals.periods import civil_zone

@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from gateway.accounting.plans import exchange
-from gateway.dashboard.auth.sessions import Done
-from gateway.dashboard.render import formats
+from gateway.dashboard.pages.alarms import MOST_TICKS
+from gateway.dashboard.shell import formats
+from gateway.dashboard.shell.page import FIELDS, WrongField
+from gateway.dashboard.shell.sessions import Done
 from gateway.errors import Declined, GatewayError, NotYet
 from gateway.messages.languages import sentence_in
 from gateway.messages.message import Message
@@ -26,14 +28,6 @@ _TICK = re.compile(r"t(\d{1,15})", re.ASCII)
 
 _AT = {"accept-final-below": "final", "accept-initial-above": "initial"}
 """The field that a refusal of registers is about."""
-
-
-class WrongField(Declined):
-    """What somebody typed into one field of a form cannot be; ``field``: its name."""
-
-    def __init__(self, field: str, message: Sentence) -> None:
-        super().__init__(message)
-        self.field = field
 
 
 Act = Callable[[GatewayContext, str, Mapping[str, str]], Awaitable[Done]]
@@ -150,6 +144,8 @@ ACTS: Mapping[str, Act] = {
     "preview": preview,
     "reload": reload,
 }
+MOST_FIELDS = FIELDS + MOST_TICKS
+"""Fields of the form of an order: that of the alarms has a tick for each."""
 
 _going_on: set[asyncio.Task[Any]] = set()
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from starlette.types import Receive, Scope, Send
 
 from gateway.api.portions import Portions
-from gateway.dashboard.db_readers import Busy, Readers
+from gateway.dashboard.shell.readers import Busy, Readers
 from gateway.process.threads import in_thread
 from gateway.runtime.context import GatewayContext
+from gateway.storage.database import Database
 
 if TYPE_CHECKING:
     from gateway.api.serving import Api
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class ApiEndpoint:
     """The API of one epoch, an ASGI application for every path at and below `/api`."""
 
-    def __init__(self, site: GatewayContext, readers: Readers, portions: Portions) -> None:
+    def __init__(self, site: GatewayContext, readers: Readers[Database], portions: Portions) -> None:
         self._site, self._readers, self._portions = site, readers, portions
         self._api: Api | None = None
         self._turn = asyncio.Lock()

@@ -1,86 +1,14 @@
-"""Database readers: a few threads that query and render pages, each with a connection that stays open.
-
-Nothing that blocks may run in the event loop: that one polls the meters.
-"""
+"""Database readers of a gateway: threads of the pages, each with a read-only connection to the database."""
 
 from __future__ import annotations
 
-import asyncio
-import queue
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
-from gateway.errors import GatewayError, StoreError
-from gateway.messages.message import Message
+from gateway.dashboard.shell.readers import THREADS, Readers
 from gateway.storage.database import Database
 
-T = TypeVar("T")
 
-THREADS, MOST_WAITING = 2, 64
-
-
-class Busy(GatewayError):
-    """More is asked than there is time for."""
-
-
-def _ending() -> Busy:
-    return Busy(Message("page-ending"))
-
-
-class Readers:
-    """The threads; ``close`` ends them."""
-
-    def __init__(self, database: Path, threads: int = THREADS, name: str = "pages") -> None:
-        self._database = database
-        self._waiting: queue.Queue[tuple[Callable[[Database], Any], Future[Any]] | None] = queue.Queue(MOST_WAITING)
-        """Filled by the event loop, emptied by the threads; None ends one of them."""
-        self._count, self._over = threads, False
-        for number in range(1, threads + 1):
-            threading.Thread(target=self._work, name=f"{name} {number}", daemon=True).start()
-
-    async def call(self, function: Callable[[Database], T]) -> T:
-        """What ``function(store)`` gives, run in one of the threads on one state of the database.
-
-        Raises Busy, StoreError, and what the function raises.
-        """
-        if self._over:
-            raise _ending()
-        future: Future[T] = Future()
-        try:
-            self._waiting.put_nowait((function, future))
-        except queue.Full:
-            raise Busy(Message("page-too-many")) from None
-        return await asyncio.wrap_future(future)
-
-    def close(self) -> None:
-        """End the threads when they are done with what waits; does not wait for them. Nothing more is taken."""
-        self._over = True
-        for _ in range(self._count):
-            if self._waiting.full():
-                item = self._waiting.get_nowait()
-                if item is not None and item[1].set_running_or_notify_cancel():
-                    item[1].set_exception(_ending())
-            self._waiting.put_nowait(None)
-
-    def _work(self) -> None:
-        store: Database | None = None
-        while (item := self._waiting.get()) is not None:
-            function, future = item
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                store = store or Database(self._database, read_only=True)
-                with store.snapshot():
-                    found = function(store)
-            except BaseException as error:
-                if isinstance(error, StoreError) and store is not None:  # it may have been replaced by a recovered one
-                    store.close()
-                    store = None
-                future.set_exception(error)
-            else:
-                future.set_result(found)  # not within: the end of the snapshot may fail, too
-        if store is not None:
-            store.close()
+def db_readers(database: Path, threads: int = THREADS, name: str = "pages") -> Readers[Database]:
+    """The threads for a database; its file is opened when the first one asks for it."""
+    return Readers(partial(Database, database, read_only=True), threads, name)

@@ -14,9 +14,9 @@ from gateway.dashboard.pages import values
 from gateway.dashboard.pages.headline import headline
 from gateway.dashboard.pages.ledgers import oldest_unanchored_ms
 from gateway.dashboard.pages.overview import doubts_of_all, meter_row
-from gateway.dashboard.pages.page import Document
 from gateway.dashboard.pages.totals import kilo, power_of, state_of
-from gateway.dashboard.render import formats
+from gateway.dashboard.shell import formats
+from gateway.dashboard.shell.page import Document
 from gateway.messages.reasons import NO_ANSWER
 from gateway.recording.live_state import MeterNow
 from gateway.records import NotRecorded

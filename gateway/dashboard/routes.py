@@ -10,7 +10,7 @@ from typing import Any
 from gateway.accounting.certified.asking import Registries
 from gateway.accounting.statements.stated import StatedRows
 from gateway.accounting.statements.stating import FOLDER
-from gateway.dashboard.auth.sessions import Asked
+from gateway.dashboard.actions import ACTS, MOST_FIELDS
 from gateway.dashboard.figures.certified import BALANCE, balance, of_day
 from gateway.dashboard.figures.choice import HOUR, Choice
 from gateway.dashboard.figures.figures_page import EMISSIONS, ENERGY, figures, of_meter
@@ -20,11 +20,13 @@ from gateway.dashboard.pages import overview as site_view
 from gateway.dashboard.pages.diagnosis import Rounds
 from gateway.dashboard.pages.line_load import Loads
 from gateway.dashboard.pages.meter_list import meter_list
-from gateway.dashboard.pages.page import Answer, NotFound, Pages, Rest, View
 from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.pages.totals import site_totals
-from gateway.dashboard.render.html import Visitor, page, static
-from gateway.dashboard.time.paging import number_of
+from gateway.dashboard.render.html import HTML
+from gateway.dashboard.shell.html import Frame, Visitor
+from gateway.dashboard.shell.page import Answer, NotFound, Pages, Rest, View
+from gateway.dashboard.shell.sessions import Asked
+from gateway.dashboard.shell.time.paging import number_of
 from gateway.dashboard.time_views import TimeViews
 from gateway.errors import GatewayError
 from gateway.evidence import prove
@@ -34,7 +36,6 @@ from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
 from gateway.totals.power import Newest, silences
 from gateway.totals.reading import EnergyReader
-from ledger_client.messages import Sentence
 
 Facts = Callable[[Database], dict[str, Any]]
 MSEAL = "application/octet-stream"
@@ -44,11 +45,11 @@ WAIT_S = 1.0
 """Seconds that a page of figures waits for what is being read."""
 
 
-def contents(site: GatewayContext) -> Pages:
+def contents(site: GatewayContext) -> Pages[Database]:
     """The pages of one epoch of a gateway."""
     made = _Views(site)
     timed = TimeViews(site, made.rest)
-    views: dict[str, View] = {
+    views: dict[str, View[Database]] = {
         "/": made.site,
         "/meters/{meter}": made.meter,
         "/meters/{meter}/prove/newest": made.prove_newest,
@@ -67,7 +68,16 @@ def contents(site: GatewayContext) -> Pages:
         "/diagnosis": made.diagnosis,
         "/configuration": made.configuration,
     }
-    return Pages(views, partial(source, site, made.energies.sources), made.login, made.problem, static, made.close)
+    return Pages(
+        views,
+        partial(source, site, made.energies.sources),
+        made.frame.login,
+        made.frame.problem,
+        HTML.static,
+        made.close,
+        {name: partial(act, site) for name, act in ACTS.items()},
+        MOST_FIELDS,
+    )
 
 
 class _Views:
@@ -79,6 +89,7 @@ class _Views:
         self._rows = StatedRows(site.config.data / FOLDER)
         self._registries = Registries(site.in_force)
         self._gateway, self._now_ms = site.config.gateway_id, site.clock.now_ms
+        self.frame = Frame(HTML, self._gateway, self._now_ms, lambda: site.config.zone)
         self.energies = EnergyReader(site.in_force, lambda: site.keeper.known, self._rows, self._now_ms, self._silent)
         self._site = site
         site.hub.listeners += (self._loads.hear, self._sparks.hear)
@@ -96,11 +107,11 @@ class _Views:
         newest = {now.name: Newest.of(now) for now in seen}
         return silences(self.energies.sources(self._site.config), newest, health["every_poll"], self._now_ms())
 
-    def rest(self, asked: Asked, template: str, facts: Facts, here: str = "") -> Rest:
+    def rest(self, asked: Asked, template: str, facts: Facts, here: str = "") -> Rest[Database]:
         """What is left to do of a page in a thread."""
         now_ms, zone = self._now_ms(), self._site.config.zone
         common = {
-            "gateway": self._gateway,
+            "brand": self._gateway,
             "here": here or template,
             "alarm_count": alarms.unacknowledged(self._site.board),
             "meters": tuple(self._site.config.meters),
@@ -109,11 +120,12 @@ class _Views:
         }
 
         def make(store: Database) -> Answer:
-            return Answer(page(f"{template}.html", Visitor.of(asked), now_ms, zone, **common, **facts(store)).encode())
+            visitor = Visitor.of(asked)
+            return Answer(HTML.page(f"{template}.html", visitor, now_ms, zone, **common, **facts(store)).encode())
 
         return make
 
-    def site(self, asked: Asked) -> Rest:
+    def site(self, asked: Asked) -> Rest[Database]:
         """The whole gateway at a glance."""
         facts, config = site_view.look(self._site, self._loads, self._sparks), self._site.config
         facts = replace(facts, accounts=site_view.statements(self._site.keeper.look()))
@@ -131,7 +143,7 @@ class _Views:
 
         return self.rest(asked, "site", whole)
 
-    def meter(self, asked: Asked) -> Rest:
+    def meter(self, asked: Asked) -> Rest[Database]:
         """One meter."""
         query, now_ms, zone = asked.query, self._now_ms(), self._site.config.zone
         facts = meter.look(self._site, self._loads, asked.params["meter"], query.get("quantity"), query.get("span"))
@@ -143,7 +155,7 @@ class _Views:
 
         return self.rest(asked, "meter", whole, "site")
 
-    def figures(self, page_: str, asked: Asked) -> Rest:
+    def figures(self, page_: str, asked: Asked) -> Rest[Database]:
         """Energy or emissions of the plans' nodes."""
         self._site.keeper.look()
         choice, now_ms = Choice.of(asked.query), self._now_ms()
@@ -161,7 +173,7 @@ class _Views:
 
         return self.rest(asked, "figures", facts, page_)
 
-    def balance(self, asked: Asked) -> Rest:
+    def balance(self, asked: Asked) -> Rest[Database]:
         """Statements and certificates of the nodes that can be certified."""
         self._site.keeper.look()
         choice, now_ms = Choice.of(asked.query), self._now_ms()
@@ -176,67 +188,53 @@ class _Views:
 
         return self.rest(asked, "certificates", facts, BALANCE)
 
-    def record(self, asked: Asked) -> Rest:
+    def record(self, asked: Asked) -> Rest[Database]:
         """One record, and its way to the ledgers."""
         parts, whole = asked.params, "way" in asked.query
         name = (parts["meter"], parts["epoch"], parts["seq"])
         return self.rest(asked, "record", lambda store: {"record": record.record(store, *name, whole=whole)}, "batches")
 
-    def batch(self, asked: Asked) -> Rest:
+    def batch(self, asked: Asked) -> Rest[Database]:
         """One batch."""
         number = number_of(asked.params["batch"])
         if number is None:
             raise NotFound(Message("page-no-batch-number", batch=asked.params["batch"]))
         return self.rest(asked, "batch", lambda store: {"row": batches.batch(store, number)}, "batches")
 
-    def alarms(self, asked: Asked) -> Rest:
+    def alarms(self, asked: Asked) -> Rest[Database]:
         """What stands, and what can be done about it."""
         facts = alarms.look(self._site.board, number_of(asked.query.get("tick")))
         return self.rest(asked, "alarms", lambda store: {"alarms": alarms.complete(facts, store)})
 
-    def completeness(self, asked: Asked) -> Rest:
+    def completeness(self, asked: Asked) -> Rest[Database]:
         """Which share of the due polls of each meter is recorded."""
         now_ms, meters = self._now_ms(), self._site.config.meters
         periods_ms = {name: meter.every for name, meter in meters.items()}
         return self.rest(asked, "completeness", lambda store: {"rows": completeness(store, periods_ms, now_ms)})
 
-    def diagnosis(self, asked: Asked) -> Rest:
+    def diagnosis(self, asked: Asked) -> Rest[Database]:
         """The page of the doctor's findings."""
         found = self._rounds.look(again="again" in asked.query)
         return self.rest(asked, "diagnosis", lambda store: {"diagnosis": found})
 
-    def configuration(self, asked: Asked) -> Rest:
+    def configuration(self, asked: Asked) -> Rest[Database]:
         """What has changed in gateway.toml, after somebody has looked, and the order to take it over."""
         state = self._site.reload_state()
         now = {key: state.get(key) for key in ("trial", "stuck", "reverted")}
         facts = {"path": str(self._site.config.path), "preview": asked.facts.get("preview"), **now}
         return self.rest(asked, "configuration", lambda store: facts, "diagnosis")
 
-    def prove(self, asked: Asked) -> Rest:
+    def prove(self, asked: Asked) -> Rest[Database]:
         """The bundle of a record."""
         parts = asked.params
         return _bundle(f"{parts['meter']}/{parts['epoch']}/{parts['seq']}")
 
-    def prove_newest(self, asked: Asked) -> Rest:
+    def prove_newest(self, asked: Asked) -> Rest[Database]:
         """The bundle of a meter's newest reading that a ledger has given a receipt for."""
         return _bundle(asked.params["meter"])
 
-    def login(self, asked: Asked, problem: Sentence) -> Answer:
-        """Where one logs in."""
-        facts = {"problem": problem, "next": asked.query.get("next", "/")}
-        return self._alone("login.html", asked, 403 if problem else 200, facts)
 
-    def problem(self, asked: Asked, status: int, problem: Sentence, way_out: str) -> Answer:
-        """Why there is no page."""
-        return self._alone("problem.html", asked, status, {"status": status, "problem": problem, "way_out": way_out})
-
-    def _alone(self, template: str, asked: Asked, status: int, facts: dict[str, Any]) -> Answer:
-        common = {"gateway": self._gateway, "here": "", "alarm_count": 0}
-        body = page(template, Visitor.of(asked), self._now_ms(), self._site.config.zone, **common, **facts)
-        return Answer(body.encode(), status=status)
-
-
-def _bundle(name: str) -> Rest:
+def _bundle(name: str) -> Rest[Database]:
     def make(store: Database) -> Answer:
         try:
             row = prove.find(store, name)

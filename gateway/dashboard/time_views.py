@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
-from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.pages import batches, charts_page, events, records
-from gateway.dashboard.pages.page import Answer, Rest
-from gateway.dashboard.time.asked_range import Bounds
-from gateway.dashboard.time.paging import Turn
-from gateway.history.local_calendar import DAY_MS
+from gateway.dashboard.shell.page import Answer, Rest
+from gateway.dashboard.shell.sessions import Asked
+from gateway.dashboard.shell.time.asked_range import Bounds
+from gateway.dashboard.shell.time.paging import Turn
+from gateway.local_calendar import DAY_MS
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
 
@@ -24,7 +24,7 @@ class MakesRest(Protocol):
 
     def __call__(
         self, asked: Asked, template: str, facts: Callable[[Database], dict[str, Any]], here: str = ""
-    ) -> Rest: ...
+    ) -> Rest[Database]: ...
 
 
 class TimeViews:
@@ -36,7 +36,7 @@ class TimeViews:
     def _bounds(self, asked: Asked) -> Bounds:
         return Bounds.of(asked.query, self._site.config.zone, self._site.clock.now_ms())
 
-    def charts(self, asked: Asked) -> Rest:
+    def charts(self, asked: Asked) -> Rest[Database]:
         """Some quantities over any time."""
         bounds, config, now_ms = self._bounds(asked), self._site.config, self._site.clock.now_ms()
         window = bounds.window(USUAL_MS, now_ms, config.zone)
@@ -49,19 +49,19 @@ class TimeViews:
             asked, "charts", lambda store: {"charts": charts_page.complete(found, store, config.zone), **facts}
         )
 
-    def batches(self, asked: Asked) -> Rest:
+    def batches(self, asked: Asked) -> Rest[Database]:
         """The list of batches."""
         bounds, waits = self._bounds(asked), self._site.recorder.held
         turn = Turn.of(asked.query, bounds.at_ms)
         return self._rest(asked, "batches", lambda store: {"list": batches.batches(store, bounds, turn, waits)})
 
-    def events(self, asked: Asked) -> Rest:
+    def events(self, asked: Asked) -> Rest[Database]:
         """What has happened."""
         bounds, of = self._bounds(asked), asked.query.get("of", "")
         turn = Turn.of(asked.query, bounds.at_ms)
         return self._rest(asked, "events", lambda store: {"list": events.events(store, bounds, turn, of)})
 
-    def records(self, asked: Asked) -> Rest:
+    def records(self, asked: Asked) -> Rest[Database]:
         """The records of a meter; of a single reading its own page."""
         config = self._site.config
         wanted = records.Wanted.of(asked.params["meter"], asked.query, self._bounds(asked))

@@ -15,8 +15,8 @@ from functools import reduce
 
 from gateway.history.aggregates import Aggregate, PointStats
 from gateway.history.energy import NEAR_MS, breaks_of, cut, is_number, spans_of
-from gateway.history.local_calendar import Stretch
 from gateway.history.series import Spans
+from gateway.local_calendar import Stretch
 from gateway.storage.database import Database
 from ledger_client.accounting.formats.units import COUNTER_UNITS
 

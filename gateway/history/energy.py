@@ -10,8 +10,8 @@ from typing import Any
 
 from gateway.clock import HOUR_MS
 from gateway.history.aggregates import Aggregate, PointStats
-from gateway.history.local_calendar import Stretch
 from gateway.history.series import Spans
+from gateway.local_calendar import Stretch
 from gateway.storage.database import Database
 from gateway.verdicts import VERDICT_OF
 from ledger_client.formats.senml import Number, Quality

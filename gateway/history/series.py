@@ -16,8 +16,8 @@ from typing import Any
 
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.history.aggregates import Aggregate, PointStats
-from gateway.history.local_calendar import DAY_MS, Stretch, days
 from gateway.history.rollup import kept_spans, resume
+from gateway.local_calendar import DAY_MS, Stretch, days
 from gateway.storage.database import Database
 from gateway.storage.record_reader import read_body
 from gateway.storage.summary_tables import SLACK_MS

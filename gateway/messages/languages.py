@@ -1,6 +1,6 @@
 """Messages in the language of a page. The first Chinese sentence reads the Chinese catalogue.
 
-Labels of the pages stand in gateway/dashboard/words.toml.
+Labels of the pages stand in gateway/dashboard/words.toml, those of their frame in gateway/dashboard/shell/words.toml.
 """
 
 from __future__ import annotations

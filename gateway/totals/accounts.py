@@ -17,7 +17,7 @@ from gateway.accounting.plans.history import SignedPlan
 from gateway.accounting.statements.keeper import Known
 from gateway.accounting.statements.stated import StatedRows, sums
 from gateway.errors import GatewayError
-from gateway.history.local_calendar import Stretch
+from gateway.local_calendar import Stretch
 from gateway.totals.flows import Flow, Lack, Part, flow, with_consumption
 from gateway.totals.periods import civil_zone, stretch, stretches
 from ledger_client.accounting.formats import words

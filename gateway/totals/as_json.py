@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from gateway.history.local_calendar import Stretch
+from gateway.local_calendar import Stretch
 from gateway.totals.flows import Flow
 from gateway.totals.reading import Energies
 

@@ -16,7 +16,7 @@ from typing import Final
 from gateway.clock import HOUR_MS
 from gateway.history.counted import NOTHING, Counted, Figure, counted, figure, joined
 from gateway.history.energy import NEAR_MS
-from gateway.history.local_calendar import Stretch
+from gateway.local_calendar import Stretch
 from gateway.storage.database import Database
 from gateway.totals.flows import Lack, Part
 from gateway.totals.periods import day_after, day_before

@@ -8,7 +8,7 @@ from datetime import date, timedelta, timezone, tzinfo
 from typing import Final
 
 from gateway.errors import GatewayError
-from gateway.history.local_calendar import Stretch, day_ms, later, local
+from gateway.local_calendar import Stretch, day_ms, later, local
 from gateway.messages.message import Message
 
 TODAY, YESTERDAY, MONTH = "today", "yesterday", "month"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.accounting.statements.keeper import Known
 from gateway.config.model import Config
 from gateway.errors import GatewayError
-from gateway.history.local_calendar import Stretch
+from gateway.local_calendar import Stretch
 from gateway.storage.database import Database
 from gateway.totals.energy import Figures, Runs, energy_part
 from gateway.totals.flows import Flow, Part, flows

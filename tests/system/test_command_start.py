@@ -84,7 +84,7 @@ def test_a_running_gateway_has_loaded_neither_accounting_nor_pages_nor_feeds_tha
     found = set(re.findall(r"^import time:.*\| +(\S+)$", (tmp_path / "log").read_text(), re.MULTILINE))
     needed = {"asyncio", "cbor2", "cryptography", "pydantic", "serial", "sqlite3", "ssl", "zoneinfo"}
     assert {name.partition(".")[0] for name in found} & LIBRARIES == needed
-    unasked = ("gateway.accounting.hours.ahead", "gateway.cli.demo", "gateway.dashboard.app", "gateway.doctor")
+    unasked = ("gateway.accounting.hours.ahead", "gateway.cli.demo", "gateway.dashboard.asgi_server", "gateway.doctor")
     parts = ("accounting.books", "accounting.formats.plan", "audit", "certificates", "claims", "recompute")
     assert found & {*unasked, *(f"ledger_client.{part}" for part in parts)} == set()
 

@@ -20,7 +20,8 @@ from gateway.cli.demo import finish
 from gateway.config.device_keys import load_keys
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.dashboard.auth.users import matches, read_users, users_file
+from gateway.dashboard.auth.exposure import users_file
+from gateway.dashboard.shell.users import matches, read_users
 from gateway.storage.database import Database
 from ledger_client.formats.statement import parse_statement
 from ledger_client.verification.trust import load_trust

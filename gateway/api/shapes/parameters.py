@@ -32,7 +32,7 @@ _INSTANT = (
     r"^(now|-[0-9]{1,9}(ms|s|m|min|h|d)"
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2}))$"
 )
-"""The form of an instant, for the description; ``history.local_calendar.instant_of`` is who reads it."""
+"""The form of an instant, for the description; ``local_calendar.instant_of`` is who reads it."""
 Instant = Annotated[
     str | None,
     Field(

@@ -30,19 +30,20 @@ PASSWORD_FILE = click.option(
 def password(config_path: Path, name: str, role: str | None, remove: bool, password_file: Path | None) -> None:
     """Set the password of NAME for the pages. A running gateway applies it at once and ends NAME's sessions."""
     from gateway.dashboard.auth import setup
+    from gateway.dashboard.shell import users
 
     config = load_config(config_path)
     if remove:
         click.echo(f"{setup.remove_user(config, name)}: {name} removed")
         return
-    setup.check_name(name)
+    users.check_name(name)
     path, user = setup.set_user(config, name, role, new_password(name, password_file))
     click.echo(f"{path}: {user.name} may log in to the pages as {user.role}")
 
 
 def new_password(name: str, file: Path | None) -> str:
     """A password for NAME, from the first line of a file or asked for. Raises GatewayError: none given, or unfit."""
-    from gateway.dashboard.auth.users import check_new
+    from gateway.dashboard.shell.users import check_new
 
     if file is None:
         try:

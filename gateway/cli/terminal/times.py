@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from gateway.history.local_calendar import moment_of, written
+from gateway.local_calendar import moment_of, written
 from gateway.messages.message import Message
 
 
 class _Time(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
-    """A time as gateway/history/local_calendar.py reads it, kept as text until the site's zone is known."""
+    """A time as gateway/local_calendar.py reads it, kept as text until the site's zone is known."""
 
     name = "TIME"
 

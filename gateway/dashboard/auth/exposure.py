@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import socket
+from pathlib import Path
 
 from gateway.access_files import usable
 from gateway.config.model import Config
 from gateway.config.web import Web
-from gateway.dashboard.auth.users import read_users, users_file
+from gateway.dashboard.shell.host_names import host_names
+from gateway.dashboard.shell.users import FILE, read_users
 from gateway.errors import ConfigError
 from gateway.messages.message import Message
 from ledger_client.transport.access import Access
@@ -37,6 +38,11 @@ def check(config: Config) -> None:
     access(config, web)
 
 
+def users_file(config: Config) -> Path:
+    """Where the users of a gateway's pages stand."""
+    return config.keys / FILE
+
+
 def access(config: Config, web: Web) -> Access:
     """Certificate, key and the token of the figures, each there and usable. Raises ConfigError."""
     return usable(config.path, "web", web.access, {"token_file": "metrics_token_file"})
@@ -44,6 +50,4 @@ def access(config: Config, web: Web) -> Access:
 
 def names(web: Web) -> tuple[str, ...]:
     """Every name and address under which a browser may know the pages, but for a wildcard's."""
-    host = socket.gethostname().lower()
-    found = [*([] if web.address in ("0.0.0.0", "::") else [web.address]), "localhost", "127.0.0.1", "::1", host]
-    return tuple(dict.fromkeys((*found, *([] if "." in host else [f"{host}.local"]), *web.hosts)))
+    return host_names(web.address, web.hosts)

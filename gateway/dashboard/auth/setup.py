@@ -12,11 +12,12 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.config.web import Web
 from gateway.dashboard.auth import certificate, exposure
-from gateway.dashboard.auth.users import Role, User, hashed, read_users, users_file, write_users
-from gateway.errors import ConfigError, Declined, GatewayError
+from gateway.dashboard.auth.exposure import users_file
+from gateway.dashboard.shell import users
+from gateway.dashboard.shell.users import User, read_users
+from gateway.errors import ConfigError, GatewayError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
-from ledger_client.formats.checks import is_name
 
 FIRST_USER = "installer"
 PORT = 8080
@@ -109,39 +110,14 @@ def _append(path: Path, text: str) -> None:
         raise ConfigError(path, "", Message("web-not-writable", error=os_error(error))) from None
 
 
-def check_name(name: str) -> None:
-    """Raises GatewayError for what cannot be a user's name."""
-    if not is_name(name):
-        raise GatewayError(Message("user-name-invalid", name=name))
-
-
 def set_user(config: Config, name: str, role: str | None, password: str) -> tuple[Path, User]:
-    """Write a user with a new password: (file, user).
-
-    Args:
-        config: of the site.
-        name: of the user, a valid one (``check_name``).
-        role: None keeps the role; a new user is a viewer then.
-        password: in the clear; only its hash is stored.
-
-    Raises:
-        ConfigError: the file of users cannot be read or written.
-    """
+    """Write a user with a new password: (file, user); see ``shell.users.set_user``. Raises ConfigError."""
     path = users_file(config)
-    users = read_users(path)
-    before = users.get(name)
-    user = User(name, cast(Role, role) if role else before.role if before else "viewer", hashed(password))
-    write_users(path, users | {name: user})
-    return path, user
+    return path, users.set_user(path, name, role, password)
 
 
 def remove_user(config: Config, name: str) -> Path:
     """Take a user off. Raises Declined: there is none of this name."""
     path = users_file(config)
-    users = read_users(path)
-    if name not in users:
-        if not users:
-            raise Declined(Message("users-none", path=str(path), name=name))
-        raise Declined(Message("user-unknown", path=str(path), name=name, users=tuple(users)))
-    write_users(path, {other: user for other, user in users.items() if other != name})
+    users.remove_user(path, name)
     return path

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.dashboard.pages.page import NotFound
-from gateway.dashboard.time.asked_range import Bounds
-from gateway.dashboard.time.paging import Page, Turn, page_of
+from gateway.dashboard.shell.page import NotFound
+from gateway.dashboard.shell.time.asked_range import Bounds
+from gateway.dashboard.shell.time.paging import Page, Turn, page_of
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message
 from gateway.storage.database import Database

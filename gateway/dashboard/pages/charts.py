@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta, tzinfo
 from itertools import pairwise
@@ -11,18 +11,15 @@ from typing import Final
 
 from gateway.config.bus import Meter
 from gateway.dashboard.pages.values import headline, shown_as
+from gateway.dashboard.shell.chart_steps import DAY, HOUR, Step, worst_of
 from gateway.devices.knowledge.direction import Turned
 from gateway.devices.points import Point, Profile
 from gateway.history.energy import NEAR_MS, Energy, energy_of
-from gateway.history.local_calendar import Stretch, day_ms, days, later, local, months
 from gateway.history.series import Covered, Series, covered, history
+from gateway.local_calendar import Stretch, day_ms, days, later, local, months
 from gateway.storage.database import Database
-from gateway.verdicts import VERDICTS, verdict
+from gateway.verdicts import verdict
 
-MIN: Final = 60_000
-HOUR: Final = 60 * MIN
-DAY: Final = 24 * HOUR
-_FROM_GOOD: Final[list[str]] = list(VERDICTS)
 SPANS: Final = {"1h": HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "1y": 365 * DAY}
 USUAL: Final = "24h"
 MOST: Final = 480
@@ -219,29 +216,3 @@ def _sum(stretch: Stretch, hours: Sequence[Step]) -> Step:
     note = "partly" if known and len(known) < len(hours) else next((s.note for s in hours if s.note), "")
     whole = Step(*stretch, total, total, total, worst, note)
     return replace(whole, verdict="uncertain") if note == "partly" and worst in (None, "good") else whole
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a course: [from_ms, to_ms), the least, the greatest and the mean value (None: there was none), and
-    the worst verdict on them. ``note``: text that is shown when it is pointed at."""
-
-    from_ms: int
-    to_ms: int
-    low: float | None
-    high: float | None
-    mean: float | None
-    verdict: str | None = None
-    note: str = ""
-    at_ms: int | None = None
-    """When the value was read, where the step is one reading."""
-
-    @property
-    def x_ms(self) -> float:
-        """Where it is drawn: at its moment, or in its middle."""
-        return (self.from_ms + self.to_ms) / 2 if self.at_ms is None else self.at_ms
-
-
-def worst_of(steps: Iterable[Step]) -> str | None:
-    """The worst verdict on some steps; None where none has any."""
-    return max((step.verdict for step in steps if step.verdict is not None), key=_FROM_GOOD.index, default=None)

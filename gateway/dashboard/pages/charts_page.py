@@ -10,11 +10,11 @@ from typing import Final
 
 from gateway.config.model import Config
 from gateway.dashboard.pages.charts import Chart, Quantity, courses, differences, quantities, unit_of
-from gateway.dashboard.pages.page import NotFound
-from gateway.dashboard.time.asked_range import BadQuery, Bounds, Window
-from gateway.dashboard.time.steps import MOST, By, by_of, fitting, natural, stretches
-from gateway.history.local_calendar import HOUR_MS, Stretch
+from gateway.dashboard.shell.page import NotFound
+from gateway.dashboard.shell.time.asked_range import BadQuery, Bounds, Window
+from gateway.dashboard.shell.time.steps import MOST, By, by_of, fitting, natural, stretches
 from gateway.history.series import has_minutes, history, history_by
+from gateway.local_calendar import HOUR_MS, Stretch
 from gateway.messages.message import Message
 from gateway.storage.database import Database
 

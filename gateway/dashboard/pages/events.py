@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.dashboard.time.asked_range import Bounds
-from gateway.dashboard.time.paging import Page, Turn, page_of
+from gateway.dashboard.shell.time.asked_range import Bounds
+from gateway.dashboard.shell.time.paging import Page, Turn, page_of
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message
 from gateway.records import ALARM, GATEWAY, StoredRecord

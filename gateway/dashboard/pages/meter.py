@@ -19,13 +19,14 @@ from gateway.config.model import Configured
 from gateway.dashboard.figures.figures_page import NodeFigures
 from gateway.dashboard.pages import charts
 from gateway.dashboard.pages import overview as site_view
-from gateway.dashboard.pages.charts import HOUR, Chart, Quantity
+from gateway.dashboard.pages.charts import Chart, Quantity
 from gateway.dashboard.pages.line_load import Loads
 from gateway.dashboard.pages.overview import LineRow, MeterRow
-from gateway.dashboard.pages.page import NotFound
 from gateway.dashboard.pages.record_state import State, States, newest
 from gateway.dashboard.pages.registers import RawBlock, raw
 from gateway.dashboard.pages.values import beyond, turns
+from gateway.dashboard.shell.chart_steps import HOUR
+from gateway.dashboard.shell.page import NotFound
 from gateway.devices.knowledge.direction import Turned
 from gateway.devices.points import Point
 from gateway.devices.turned_values import shown

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.dashboard.pages.batches import Vouched, vouched
-from gateway.dashboard.pages.page import NotFound
 from gateway.dashboard.pages.record_state import State, States
+from gateway.dashboard.shell.page import NotFound
 from gateway.errors import GatewayError
 from gateway.evidence import prove
 from gateway.evidence.sealing import tree_of

@@ -8,11 +8,11 @@ from urllib.parse import urlencode
 
 from gateway.config.model import Config
 from gateway.dashboard.pages.events import event_name, places_within
-from gateway.dashboard.pages.page import NotFound
 from gateway.dashboard.pages.record_state import State, States
 from gateway.dashboard.pages.values import headline
-from gateway.dashboard.time.asked_range import Bounds, stamp
-from gateway.dashboard.time.paging import Page, Turn, page_of
+from gateway.dashboard.shell.page import NotFound
+from gateway.dashboard.shell.time.asked_range import Bounds, stamp
+from gateway.dashboard.shell.time.paging import Page, Turn, page_of
 from gateway.messages.message import Message
 from gateway.records import GATEWAY, StoredRecord
 from gateway.storage.database import Database

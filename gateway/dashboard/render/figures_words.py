@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 
 from gateway.accounting.hours.hour import GONE, NO_EDGE, NO_PLAN, RUNNING, Why
 from gateway.dashboard.figures.figures_page import NodeFigures
-from gateway.dashboard.render import formats
-from gateway.dashboard.render.catalog import Words
-from gateway.dashboard.render.formats import Shown
+from gateway.dashboard.shell import formats
+from gateway.dashboard.shell.catalog import Words
+from gateway.dashboard.shell.formats import Shown
 from ledger_client.accounting.formats import words as statuses
 from ledger_client.accounting.formats.civil_time import civil, offset_text
 from ledger_client.accounting.formats.numbers import MILLI, scaled

@@ -11,8 +11,8 @@ from typing import Final
 from markupsafe import Markup
 
 from gateway.dashboard.pages.totals import SiteTotals, kilo
-from gateway.dashboard.render import formats
-from gateway.dashboard.render.catalog import Words
+from gateway.dashboard.shell import formats
+from gateway.dashboard.shell.catalog import Words
 from gateway.totals.flows import Flow
 from gateway.totals.sources import COUNTS
 

@@ -1,63 +1,46 @@
-"""Facts → HTML: one jinja2 environment a language, everything escaped, templates from this package."""
+"""HTML of a gateway's pages: what its templates use besides the frame (``dashboard.shell.html``)."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, tzinfo
-from functools import cache, partial
-from importlib.resources import files
-from types import CodeType
+from functools import partial
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode
 
-from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined
-from jinja2.bccache import Bucket
-from markupsafe import Markup
-
-from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.pages.events import event_name, plain, worded
 from gateway.dashboard.pages.records import records_address
-from gateway.dashboard.render import figures_words, formats, totals_words
-from gateway.dashboard.render.alarm_words import advice, what
-from gateway.dashboard.render.catalog import Words
+from gateway.dashboard.render import figures_words, totals_words
 from gateway.dashboard.render.commissioned import commissioned
 from gateway.dashboard.render.flow_svg import picture
-from gateway.dashboard.render.formats import Times
 from gateway.dashboard.render.merkle_svg import drawing
 from gateway.dashboard.render.panels import alone, draw
-from gateway.dashboard.time.asked_range import stamp
+from gateway.dashboard.shell import formats
+from gateway.dashboard.shell.catalog import Words
+from gateway.dashboard.shell.formats import Content, Times
+from gateway.dashboard.shell.html import Html, Names
 from gateway.devices.knowledge.quantities import has_sign
+from gateway.devices.points import Point
 from gateway.messages.alarm_kinds import LINE_CODES
-from gateway.messages.languages import (
-    LANGUAGES,
-    Stored,
-    choose,
-    fix_in_language,
-    in_language,
-    sentence_in,
-    whole_in_language,
-)
-from gateway.messages.message import Message
-from gateway.messages.reasons import CAUSES, why
+from gateway.messages.languages import Stored, in_language
+from gateway.messages.reasons import CAUSES
 from gateway.totals.periods import PERIODS
-from gateway.verdicts import VERDICTS, shared_flags, verdict
-from ledger_client import message_formats
+from gateway.verdicts import VERDICTS
 from ledger_client.formats.senml import Number, Quality
 from ledger_client.messages import Sentence
 
-STATIC: Final = {
-    "style.css": "text/css; charset=utf-8",
-    "accounts.css": "text/css; charset=utf-8",
-    "script.js": "text/javascript; charset=utf-8",
-    "chart.js": "text/javascript; charset=utf-8",
-    "icon.svg": "image/svg+xml",
-}
-_COMMENT: Final = re.compile(rb"//.*|/\*.*\*/")
-THEMES: Final = ("auto", "light", "dark")
+PACKAGE: Final = "gateway.dashboard"
+MENU: Final = (
+    ("site", "/"),
+    ("energy", "/energy"),
+    ("emissions", "/emissions"),
+    ("balance", "/balance"),
+    ("charts", "/charts"),
+    ("batches", "/batches"),
+    ("events", "/events"),
+    ("alarms", "/alarms"),
+    ("completeness", "/completeness"),
+    ("diagnosis", "/diagnosis"),
+)
 LIVE_WORDS: Final = ("s", "min", "h", "d")
 SENTENCES: Final = ("text", "why")
 """Facts of events that the gateway itself has recorded."""
@@ -67,213 +50,51 @@ MOMENTS: Final = ("after", "before", "began", "until")
 """Facts of events that are times in ms, where they are numbers of that size."""
 
 
-@dataclass(frozen=True, slots=True)
-class Visitor:
-    """Who looks at a page, and how: ``role`` viewer or installer; ``form`` is what the session's forms must carry;
-    ``sentence``: what the last act came to, and whether it went ``well``; of a form that was refused ``typed``, its
-    fields, and ``wrong``, the one that is to be corrected."""
-
-    language: str = "en"
-    theme: str = "auto"
-    user: str = ""
-    role: str = ""
-    form: str = ""
-    path: str = "/"
-    query: str = ""
-    sentence: Sentence = ""
-    well: bool = True
-    typed: Mapping[str, str] = field(default_factory=dict)
-    wrong: str = ""
-
-    @classmethod
-    def of(cls, asked: Asked) -> Visitor:
-        """The visitor of a request: user, language and theme by session, cookies and the browser's languages."""
-        theme = asked.cookies.get("theme", "")
-        return cls(
-            language=choose(asked.languages, asked.cookies.get("language")),
-            theme=theme if theme in THEMES else THEMES[0],
-            user=asked.user,
-            role=asked.role or "",
-            form=asked.form,
-            path=asked.path,
-            query=urlencode([(key, value) for key, value in asked.pairs if key not in ("language", "theme")]),
-            sentence=asked.sentence,
-            well=asked.well,
-            typed=asked.facts.get("typed", {}),
-            wrong=asked.facts.get("wrong", ""),
-        )
-
-    @property
-    def installs(self) -> bool:
-        """May order what only an installer may."""
-        return self.role == "installer"
-
-    @property
-    def here(self) -> str:
-        """The address of the page that is shown."""
-        return f"{self.path}?{self.query}" if self.query else self.path
-
-    def asked(self, key: str) -> str:
-        """What the address says under a key."""
-        return dict(parse_qsl(self.query)).get(key, "")
-
-    def but(self, **choice: object) -> str:
-        """The same address with something chosen otherwise, or (None) not at all."""
-        kept = [(key, value) for key, value in parse_qsl(self.query) if key not in choice]
-        chosen = [(key, value) for key, value in choice.items() if value is not None]
-        return f"?{urlencode([*kept, *chosen], safe=':')}"
+def _globals(words: Words) -> Mapping[str, Any]:
+    return {
+        "points_called": partial(_points_called, words),
+        "records_address": records_address,
+        "live_words": _live_words(words),
+        "moments": MOMENTS,
+        "sign_of": figures_words.sign,
+        "why_of": partial(figures_words.why_text, words),
+        "scale_of": figures_words.scale_of,
+        "scale_for": figures_words.scale_for,
+        "percent": figures_words.percent,
+        "clock_of": figures_words.clock,
+        "moment_of": figures_words.moment,
+        "period_of": figures_words.month_of,
+        "offset_of": figures_words.offset,
+        "called": figures_words.called,
+        "commissioned": partial(commissioned, words.language),
+        "periods": PERIODS,
+        "flow_picture": partial(picture, words),
+        "total": partial(totals_words.total, words),
+        "lacking": partial(totals_words.lacking, words),
+        "statuses_of": partial(totals_words.statuses_of, words),
+    }
 
 
-@cache
-def static(name: str) -> tuple[bytes, str, str] | None:
-    """A file of ours as it is sent: its content without indentation and lines of comment, its media type, and the short
-    hash that its address carries (cached permanently)."""
-    if name not in STATIC:
-        return None
-    lines = [line.lstrip() for line in (files("gateway.dashboard") / "static" / name).read_bytes().splitlines()]
-    content = b"\n".join(line for line in lines if line and not _COMMENT.fullmatch(line))
-    return content, STATIC[name], hashlib.sha256(content).hexdigest()[:12]
+def _filters(words: Words) -> Mapping[str, Any]:
+    in_words = partial(in_language, language=words.language)
+    return {
+        "end_of": _end,
+        "symbol": _symbol,
+        "plain": plain,
+        "worded": worded,
+        "event_name": event_name,
+        "signed": has_sign,
+        "part": lambda alarm: _part(in_words, alarm.line, alarm.code),
+        "fact": partial(_fact, in_words),
+    }
 
 
-class _Compiled(BytecodeCache):
-    """Templates as they were compiled for one language: the others take the same code, which holds no word of any."""
-
-    def __init__(self) -> None:
-        self._codes: dict[str, CodeType] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        """Take what is there."""
-        bucket.code = self._codes.get(bucket.key)
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        """Keep it."""
-        assert bucket.code is not None
-        self._codes[bucket.key] = bucket.code
+def _of_page(words: Words, times: Times) -> Mapping[str, Any]:
+    return {"draw": partial(draw, words, times), "alone": alone, "pathway": partial(drawing, words)}
 
 
-_COMPILED: Final = _Compiled()
-
-
-@cache
-def environment(language: str) -> Environment:
-    """The environment of one language."""
-    words = Words(language)
-    in_words = partial(in_language, language=language)
-    env = Environment(
-        loader=PackageLoader("gateway.dashboard"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-        cache_size=-1,
-        bytecode_cache=_COMPILED,
-    )
-    env.globals.update(
-        t=words,
-        word=words.of,
-        has_word=words.has,
-        points_called=partial(_points_called, words),
-        language=language,
-        asset=_asset,
-        reasons=partial(reasons, words),
-        why=why,
-        stamp=stamp,
-        records_address=records_address,
-        live_words=_live_words(words),
-        shared_flags=shared_flags,
-        moments=MOMENTS,
-        sign_of=figures_words.sign,
-        why_of=partial(figures_words.why_text, words),
-        scale_of=figures_words.scale_of,
-        scale_for=figures_words.scale_for,
-        percent=figures_words.percent,
-        clock_of=figures_words.clock,
-        moment_of=figures_words.moment,
-        period_of=figures_words.month_of,
-        offset_of=figures_words.offset,
-        called=figures_words.called,
-        commissioned=partial(commissioned, language),
-        periods=PERIODS,
-        flow_picture=partial(picture, words),
-        total=partial(totals_words.total, words),
-        lacking=partial(totals_words.lacking, words),
-        statuses_of=partial(totals_words.statuses_of, words),
-    )
-    env.filters.update(
-        age=partial(_age, words),
-        short=lambda v: formats.short(*formats.of_one(v.name, v.value, v.unit)),
-        exact=lambda v: formats.exact(v.value, v.unit),
-        end_of=_end,
-        verdict=verdict,
-        text=formats.name,
-        identity=formats.identity,
-        symbol=formats.symbol,
-        ticks=_ticks,
-        size=message_formats.size,
-        hex=bytes.hex,
-        plain=plain,
-        worded=worded,
-        event_name=event_name,
-        without=lambda flags, others: flags & ~others,
-        rounded=formats.rounded,
-        signed=has_sign,
-        in_words=in_words,
-        sentence=lambda fields: sentence_in(fields, fields["text"]),
-        fix_in_words=partial(fix_in_language, language=language),
-        whole_in_words=partial(whole_in_language, language=language),
-        part=lambda alarm: _part(in_words, alarm.line, alarm.code),
-        what=partial(what, words),
-        advice=partial(advice, words),
-        fact=partial(_fact, in_words),
-    )
-    return env
-
-
-def prepare() -> None:
-    """Read and compile everything, so that no page waits for it. Takes a second: not on the event loop."""
-    for language in LANGUAGES:
-        in_language(Message("act-unknown"), language)  # reads the catalogue
-        env = environment(language)
-        for template in env.list_templates():
-            env.get_template(template)
-    for name in STATIC:
-        static(name)
-
-
-def page(template: str, visitor: Visitor, now_ms: int, zone: tzinfo = UTC, **facts: Any) -> str:
-    """A whole page.
-
-    Args:
-        template: name of a file of this package.
-        visitor: language, theme, rights and form token.
-        now_ms: the time that ages on the page count from.
-        zone: of the times on the page.
-        facts: what the template shows.
-    """
-    times = Times(now_ms, zone)
-    env, words = environment(visitor.language), Words(visitor.language)
-    return env.get_template(template).render(
-        visitor=visitor,
-        now_ms=now_ms,
-        times=times,
-        time=partial(_time, times),
-        draw=partial(draw, words, times),
-        alone=alone,
-        pathway=partial(drawing, words),
-        **facts,
-    )
-
-
-def reasons(words: Words, flags: int) -> list[str]:
-    """Why a value is not simply good, in words; a bit that this version does not know by its number."""
-    bits = (1 << n for n in range(flags.bit_length()) if flags >> n & 1)
-    return [_flag(words, bit) for bit in bits]
-
-
-def _flag(words: Words, bit: int) -> str:
-    known = bit in Quality.__members__.values()
-    return words(f"flag.{Quality(bit).name}") if known else words("flag.unknown", n=bit.bit_length() - 1)
+HTML: Final = Html(PACKAGE, MENU, Names(_globals, _filters, _of_page))
+"""The pages of a gateway."""
 
 
 def _part(in_words: Callable[[Sentence | Stored], str], line: str, code: str) -> str:
@@ -292,28 +113,9 @@ def _fact(in_words: Callable[[Sentence | Stored], str], value: str | Stored, key
     return in_words(value) if key in SENTENCES else value
 
 
-def _ticks(text: str) -> Markup:
-    """What stands between backticks is a command or a key."""
-    parts = text.split("`")
-    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
-
-
-def _asset(name: str) -> str:
-    found = static(name)
-    assert found is not None, name
-    return f"/static/{name}?{found[2]}"
-
-
-def _age(words: Words, ms: int | None) -> str:
-    return formats.age(ms, words)
-
-
-def _time(times: Times, ms: int | None) -> Markup | str:
-    """A moment as text in the site's zone that carries its UTC time with it."""
-    if ms is None:
-        return "—"
-    utc = times.utc(ms)
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(utc, utc, times.text(ms))
+def _symbol(value: Content, point: Point | None) -> str:
+    """What a status is called: the word of its code, or of each of its bits that is set."""
+    return "" if point is None else point.symbol(value)
 
 
 def _points_called(words: Words, points: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from markupsafe import Markup
 
 from gateway.dashboard.pages.record import Joint, Way
-from gateway.dashboard.render.catalog import Words
+from gateway.dashboard.shell.catalog import Words
 
 WIDTH: Final = 360
 ROW: Final = 46

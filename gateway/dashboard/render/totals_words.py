@@ -5,10 +5,10 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from gateway.dashboard.pages.totals import Column, Lacking, kilo, mega
-from gateway.dashboard.render import formats
-from gateway.dashboard.render.catalog import Words
-from gateway.dashboard.render.formats import Times
-from gateway.history.local_calendar import local
+from gateway.dashboard.shell import formats
+from gateway.dashboard.shell.catalog import Words
+from gateway.dashboard.shell.formats import Times
+from gateway.local_calendar import local
 from gateway.totals.flows import Flow, Lack
 
 

@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -18,17 +19,17 @@ from gateway.api.exports import export
 from gateway.api.portions import Listing, Portions
 from gateway.api.reading_lists import MOST_BYTES, PORTION
 from gateway.config.model import Config
-from gateway.dashboard.app import App
-from gateway.dashboard.asgi_server import Serving
-from gateway.dashboard.auth.kept_sessions import FILE, SessionFile
-from gateway.dashboard.auth.sessions import Asked, Sessions
-from gateway.dashboard.auth.users import Users, users_file
-from gateway.dashboard.db_readers import Readers
-from gateway.dashboard.pages.page import Pages
-from gateway.dashboard.time.asked_range import BadQuery
+from gateway.dashboard.asgi_server import Serving, listed
+from gateway.dashboard.auth.exposure import users_file
+from gateway.dashboard.db_readers import db_readers
+from gateway.dashboard.shell.app import App
+from gateway.dashboard.shell.kept_sessions import FILE, SessionFile
+from gateway.dashboard.shell.page import Pages
+from gateway.dashboard.shell.sessions import Asked, Sessions
+from gateway.dashboard.shell.time.asked_range import BadQuery
+from gateway.dashboard.shell.users import Users
 from gateway.errors import GatewayError
 from gateway.records import PollResult, Timestamp
-from gateway.runtime.context import GatewayContext
 from gateway.storage.capacity.pruning import prune
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey
@@ -67,12 +68,12 @@ async def serving(
     """The pages' server with these lists, and a guest who is logged in."""
     web = loaded.document.web
     assert web is not None
-    with closing(Readers(loaded.database)) as readers, closing(Readers(loaded.database, 1, "lists")) as lister:
+    with closing(db_readers(loaded.database)) as readers, closing(db_readers(loaded.database, 1, "lists")) as lister:
         listener, portions = listen_at(web.listen), Portions(lister, most, send_s)
         pages = Pages({}, Busy(), login, problem, lambda name: None)
         kept = SessionFile(loaded.path.parent / FILE, Sessions(), lambda: 0)
-        app = App(cast(GatewayContext, None), pages, readers, Users(users_file(loaded)), ("127.0.0.1",), kept)
-        app.lists(portions, views)
+        app = App(pages, readers, Users(users_file(loaded)), ("127.0.0.1",), kept)
+        app.answers({path: partial(listed, portions, view) for path, view in views.items()})
         task = asyncio.create_task(Serving(loaded, web).serve(app, listener))
         try:
             guest = Guest(listener.getsockname()[1])

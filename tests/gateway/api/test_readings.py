@@ -22,7 +22,7 @@ from gateway.api.shapes.parameters import ReadingPage
 from gateway.api.shapes.problems import Refusal
 from gateway.clock import HOUR_MS, MINUTE_MS, Clock
 from gateway.config.model import Config
-from gateway.dashboard.db_readers import Readers
+from gateway.dashboard.db_readers import db_readers
 from gateway.history.series import Spans
 from gateway.history.value_lines import Wanted, of_row, text
 from gateway.history.value_lines import readings as recorded
@@ -151,7 +151,7 @@ def test_a_cursor_whose_readings_were_pruned_is_gone_and_one_that_lost_nothing_i
         return json.loads(response._first), portions  # type: ignore[attr-defined]
 
     async def test() -> None:
-        with closing(Readers(loaded.database, 1, "lists")) as lister:
+        with closing(db_readers(loaded.database, 1, "lists")) as lister:
             portions = Portions(lister)
             early, _ = await page(portions, None, 3)
             late, _ = await page(portions, None, 147)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from gateway.dashboard.auth.sessions import Asked
-from gateway.dashboard.pages.page import Answer
 from gateway.dashboard.routes import contents
+from gateway.dashboard.shell.page import Answer
+from gateway.dashboard.shell.sessions import Asked
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
 

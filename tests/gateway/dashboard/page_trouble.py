@@ -23,9 +23,10 @@ from gateway.dashboard.pages.overview import FeedRow, MeterRow, SiteFacts
 from gateway.dashboard.pages.record_state import State
 from gateway.dashboard.pages.sparklines import Sparks
 from gateway.dashboard.pages.totals import Column, SiteTotals
-from gateway.dashboard.render.html import Visitor, page, static
-from gateway.dashboard.time.asked_range import Bounds
-from gateway.dashboard.time.paging import Turn
+from gateway.dashboard.render.html import HTML
+from gateway.dashboard.shell.html import Visitor
+from gateway.dashboard.shell.time.asked_range import Bounds
+from gateway.dashboard.shell.time.paging import Turn
 from gateway.doctor.check import Finding
 from gateway.history.completeness import Completeness, Window
 from gateway.messages.alarm_kinds import KINDS
@@ -68,7 +69,7 @@ async def trouble(loaded: Config) -> AsyncIterator[dict[str, Page]]:
         store = Database(loaded.database, read_only=True)
         now_ms = running.clock.now_ms()
         common = {
-            "gateway": "yunnan-hydro-07",
+            "brand": "yunnan-hydro-07",
             "here": "site",
             "alarm_count": 7,
             "meters": tuple(loaded.meters),
@@ -77,7 +78,7 @@ async def trouble(loaded: Config) -> AsyncIterator[dict[str, Page]]:
         }
 
         def made(template: str, **facts: Any) -> Page:
-            return lambda visitor: _whole(page(f"{template}.html", visitor, now_ms, UTC, **{**common, **facts}))
+            return lambda visitor: _whole(HTML.page(f"{template}.html", visitor, now_ms, UTC, **{**common, **facts}))
 
         loads = Loads(running.lines, running.clock)
         look = site_view.look(running, loads, Sparks(running.in_force))
@@ -126,7 +127,7 @@ async def trouble(loaded: Config) -> AsyncIterator[dict[str, Page]]:
 
 def _whole(html: str) -> str:
     """The page with its sheet in it, for a browser that has no server."""
-    sheet = static("style.css")
+    sheet = HTML.static("style.css")
     assert sheet is not None
     html = re.sub(r"<script.*?</script>", "", html)
     return re.sub(r'<link rel="stylesheet"[^>]*>', lambda _: f"<style>{sheet[0].decode()}</style>", html)

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Route
 
 from gateway.config.model import Config
-from gateway.history.local_calendar import local
+from gateway.local_calendar import local
 from gateway.storage.database import Database
 from tests.gateway.dashboard.pages_plant import LABEL, PASSWORDS, Site, plant_with_pages
 from tests.gateway.dashboard.test_actions import events

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 
-from gateway.dashboard.event_stream import difference
-from gateway.dashboard.pages.page import Document
+from gateway.dashboard.shell.event_stream import difference
+from gateway.dashboard.shell.page import Document
 from tests.gateway.dashboard.pages_site import Browser, events
 
 

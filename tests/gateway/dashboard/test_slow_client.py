@@ -7,19 +7,18 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import cast
 
 from gateway.config.load import load_config
-from gateway.dashboard.app import App
 from gateway.dashboard.asgi_server import Serving
 from gateway.dashboard.auth import setup
-from gateway.dashboard.auth.kept_sessions import FILE, SessionFile
-from gateway.dashboard.auth.sessions import Asked, Sessions
-from gateway.dashboard.auth.users import Users, users_file
-from gateway.dashboard.db_readers import Readers
-from gateway.dashboard.event_stream import MOST, Stream
-from gateway.dashboard.pages.page import Answer, Document, Pages, Rest, View
-from gateway.runtime.context import GatewayContext
+from gateway.dashboard.auth.exposure import users_file
+from gateway.dashboard.db_readers import db_readers
+from gateway.dashboard.shell.app import App
+from gateway.dashboard.shell.event_stream import MOST, Stream
+from gateway.dashboard.shell.kept_sessions import FILE, SessionFile
+from gateway.dashboard.shell.page import Answer, Document, Pages, Rest, View
+from gateway.dashboard.shell.sessions import Asked, Sessions
+from gateway.dashboard.shell.users import Users
 from gateway.storage.database import Database
 from ledger_client.http_server.listening import listen_at
 from ledger_client.messages import Message
@@ -51,18 +50,19 @@ class Busy:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, send_s: float = 30.0, every_s: float = 0.02, views: Mapping[str, View] | None = None
-) -> AsyncIterator[tuple[int, Stream, Busy]]:
+    folder: Path, send_s: float = 30.0, every_s: float = 0.02, views: Mapping[str, View[Database]] | None = None
+) -> AsyncIterator[tuple[int, Stream[Database], Busy]]:
     """A server whose stream is busy, and waits so long for who does not read."""
     loaded = pages_of(folder / "site", (502,), 'listen = "127.0.0.1:0"\n')
     Database(loaded.database).close()
     web, busy = loaded.document.web, Busy()
     assert web is not None
     listener = listen_at(web.listen)
-    readers = Readers(loaded.database)
+    readers = db_readers(loaded.database)
     pages = Pages(views or {}, busy, login, problem, lambda name: None)
     kept = SessionFile(folder / FILE, Sessions(), lambda: 0)
-    app = App(cast(GatewayContext, None), pages, readers, Users(users_file(loaded)), ("127.0.0.1",), kept)
+    app = App(pages, readers, Users(users_file(loaded)), ("127.0.0.1",), kept)
+    assert app.stream is not None
     app.stream.every_s, app.stream.send_s = every_s, send_s
     task = asyncio.create_task(Serving(loaded, web).serve(app, listener))
     try:
@@ -203,7 +203,7 @@ def test_a_stream_that_is_opened_again_is_no_use_of_an_installers_session(tmp_pa
 def test_what_open_pages_ask_by_themselves_takes_one_thread_and_leaves_the_others_to_visitors(tmp_path: Path) -> None:
     go, begun = threading.Event(), list[str]()
 
-    def view(asked: Asked) -> Rest:
+    def view(asked: Asked) -> Rest[Database]:
         def rest(store: Database) -> Answer:
             begun.append(asked.path)
             if asked.path != "/visitor":

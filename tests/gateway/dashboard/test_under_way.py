@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load_config
-from gateway.dashboard.db_readers import MOST_WAITING, Busy, Readers
+from gateway.dashboard.db_readers import db_readers
 from gateway.dashboard.pages.diagnosis import Rounds
 from gateway.dashboard.pages.ledgers import ledgers
 from gateway.dashboard.pages.line_load import EVERY_S, Loads
+from gateway.dashboard.shell.readers import MOST_WAITING, Busy
 from gateway.doctor.check import Finding
 from gateway.errors import Declined, StoreError
 from gateway.fieldbus.polling.line import Line
@@ -113,7 +114,7 @@ def test_the_doctor_examines_the_configuration_that_is_in_force(tmp_path: Path) 
 
 def test_a_connection_that_breaks_under_a_page_costs_no_thread(tmp_path: Path) -> None:
     async def work(desk: Changing) -> None:
-        readers = Readers(desk.loaded.database, threads=1)
+        readers = db_readers(desk.loaded.database, threads=1)
         try:
             with pytest.raises(StoreError):
                 await readers.call(lambda store: store.close())
@@ -138,7 +139,7 @@ def test_nobody_waits_for_readers_that_are_no_more(tmp_path: Path) -> None:
         return go.wait(30)
 
     async def test() -> None:
-        readers = Readers(tmp_path / "meterseal.db", threads=1)
+        readers = db_readers(tmp_path / "meterseal.db", threads=1)
         calls = [asyncio.create_task(readers.call(held))]
         await asyncio.to_thread(begun.wait)
         calls += [asyncio.create_task(readers.call(held)) for _ in range(MOST_WAITING)]

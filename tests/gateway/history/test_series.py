@@ -13,8 +13,8 @@ import pytest
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.config.model import Config
 from gateway.history.energy import Energy, energy_by_hour, energy_of
-from gateway.history.local_calendar import days, moment_ms
 from gateway.history.series import Covered, covered, history
+from gateway.local_calendar import days, moment_ms
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity.pruning import prune_summaries
 from gateway.storage.database import Database

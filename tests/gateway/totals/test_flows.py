@@ -12,7 +12,7 @@ from gateway.accounting.plans.plan_draft import _ROLES as NODE_ROLES
 from gateway.accounting.plans.plan_draft import _node, _of
 from gateway.commissioning.record.words import Words as RecordWords
 from gateway.config.bus import ROLES, Meter
-from gateway.dashboard.render.catalog import Words as DashboardWords
+from gateway.dashboard.render.html import HTML
 from gateway.devices.points import Profile
 from gateway.devices.profile import load_profile, parse_profile
 from gateway.history.counted import Figure
@@ -206,7 +206,7 @@ def test_a_flow_that_lacks_a_part_says_so_and_names_it() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_each_role_has_a_word_and_a_draft_of_its_nodes(role: str) -> None:
-    assert DashboardWords("en").has("role", role)
+    assert HTML.words("en").has("role", role)
     assert RecordWords("zh").of("role", role) != role
     drafted = [line for line in _drafted(role) if line.startswith("# role")]
     expected = {"grid": ["import", "export"], "storage": ["charge", "discharge"], "generation": ["production"]}

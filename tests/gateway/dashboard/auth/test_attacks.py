@@ -10,7 +10,7 @@ from html import escape
 import pytest
 
 from gateway.dashboard.actions import ACTS
-from gateway.dashboard.auth.request_guard import HEADERS
+from gateway.dashboard.shell.request_guard import HEADERS
 from tests.gateway.dashboard.pages_site import SCRIPT, Browser, everything
 
 SECRETS = (b"scrypt$", b"PRIVATE KEY", b"[gateway]", b"root:")

@@ -15,7 +15,7 @@ import pytest
 from gateway.access_files import fingerprint
 from gateway.config.load import load_config
 from gateway.dashboard.auth import certificate
-from gateway.dashboard.auth.users import matches, read_users
+from gateway.dashboard.shell.users import matches, read_users
 from gateway.errors import ConfigError
 from tests.gateway.dashboard.pages_site import Browser, pages_of, running
 from tests.support.commands import Answer, gateway_command

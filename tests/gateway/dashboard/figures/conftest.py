@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dashboard.pages.page import Answer
+from gateway.dashboard.shell.page import Answer
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
 from tests.gateway.dashboard.figures.plant import PagesPlant, Shown

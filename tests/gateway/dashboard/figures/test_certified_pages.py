@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 from playwright.sync_api import Browser
 
-from gateway.dashboard.pages.page import Answer
+from gateway.dashboard.shell.page import Answer
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
 from ledger_client.accounting.formats.civil_time import civil

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from gateway.dashboard.pages.charts import Step
-from gateway.dashboard.render import chart_svg
-from gateway.dashboard.render.chart_svg import Frame
-from gateway.dashboard.render.html import static
+from gateway.dashboard.render.html import HTML
+from gateway.dashboard.shell import chart_svg
+from gateway.dashboard.shell.chart_steps import Step
+from gateway.dashboard.shell.chart_svg import Frame
 from tests.gateway.dashboard.figures.plant import Shown
 from tests.gateway.dashboard.pages.test_trouble import CUT_OFF
 from tests.gateway.dashboard.window import CHINESE_FONTS, NARROW, WIDE, chromium, window, with_font
@@ -31,7 +31,7 @@ def whole(page: str) -> str:
 
 def sheet(name: str) -> str:
     """A sheet as a part of a page."""
-    found = static(name)
+    found = HTML.static(name)
     assert found is not None
     return f"<style>{found[0].decode()}</style>"
 

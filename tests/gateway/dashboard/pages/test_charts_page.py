@@ -20,15 +20,15 @@ import pytest
 
 from gateway.api.exports import export
 from gateway.config.model import Config
-from gateway.dashboard.auth.sessions import Asked
 from gateway.dashboard.pages import charts_page
 from gateway.dashboard.pages.charts_page import ChartsFacts
-from gateway.dashboard.pages.page import NotFound
 from gateway.dashboard.routes import contents
-from gateway.dashboard.time.asked_range import BadQuery, Bounds
+from gateway.dashboard.shell.page import NotFound
+from gateway.dashboard.shell.sessions import Asked
+from gateway.dashboard.shell.time.asked_range import BadQuery, Bounds
 from gateway.history.aggregates import Aggregate
-from gateway.history.local_calendar import DAY_MS, HOUR_MS, MINUTE_MS, moment_of
 from gateway.history.rollup import Forms
+from gateway.local_calendar import DAY_MS, HOUR_MS, MINUTE_MS, moment_of
 from gateway.storage.database import Database
 from ledger_client.formats.senml import Quality, Reading, Value
 from ledger_client.times import rfc3339_ms

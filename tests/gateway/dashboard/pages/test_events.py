@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.dashboard.pages.events import plain, worded
-from gateway.dashboard.render.html import environment
+from gateway.dashboard.render.html import HTML
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message
 from gateway.records import sentence_fields
@@ -30,6 +30,6 @@ def test_facts_of_other_events_stay() -> None:
 )
 def test_a_fact_is_shown_in_the_pages_language(language: str, expected: str) -> None:
     stored = Stored("as it was signed", REFUSED)
-    show = environment(language).filters["fact"]
+    show = HTML.environment(language).filters["fact"]
     assert str(show(plain(stored), "why", "")).startswith(expected)
     assert show("text of a person", "user", "") == "text of a person"

@@ -12,10 +12,10 @@ import pytest
 from gateway.config.model import Config
 from gateway.dashboard.pages import batches, events, records
 from gateway.dashboard.pages.events import places_within
-from gateway.dashboard.pages.page import Answer, NotFound
 from gateway.dashboard.pages.records import RecordList, Wanted
-from gateway.dashboard.time.asked_range import BadQuery, Bounds, stamp
-from gateway.dashboard.time.paging import Turn
+from gateway.dashboard.shell.page import Answer, NotFound
+from gateway.dashboard.shell.time.asked_range import BadQuery, Bounds, stamp
+from gateway.dashboard.shell.time.paging import Turn
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey
 from tests.gateway.dashboard.looks import looker

@@ -20,6 +20,7 @@ from gateway.dashboard import live_events
 from gateway.dashboard.pages import charts
 from gateway.dashboard.pages.charts import Chart
 from gateway.dashboard.pages.values import Beyond, beyond, headline, shown_as, turns
+from gateway.dashboard.shell.chart_steps import Step
 from gateway.devices.profile import load_profile
 from gateway.records import PollResult, Timestamp
 from gateway.storage.database import Database
@@ -168,7 +169,7 @@ def test_charts_turn(turned_site: Seen, usual_site: Seen) -> None:
 
 
 def test_what_is_least_is_greatest_when_it_is_turned() -> None:
-    step = charts.Step(0, 1, -3.0, 5.0, -1.0)
+    step = Step(0, 1, -3.0, 5.0, -1.0)
     turn = shown_as(_meter(is_reversed=True), load_profile("eastron-sdm630").point("active_power_total"))
     turned_step = charts._turned(step, turn)
     assert (turned_step.low, turned_step.mean, turned_step.high) == (-5.0, 1.0, 3.0)

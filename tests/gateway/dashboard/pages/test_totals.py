@@ -9,10 +9,9 @@ from fractions import Fraction
 import pytest
 
 from gateway.dashboard.pages.totals import SiteTotals, site_totals, state_of
-from gateway.dashboard.render.catalog import Words
 from gateway.dashboard.render.flow_svg import picture
-from gateway.dashboard.render.formats import THIN, Times
-from gateway.dashboard.render.html import environment
+from gateway.dashboard.render.html import HTML
+from gateway.dashboard.shell.formats import THIN, Times
 from gateway.totals.flows import Flow, Lack
 from gateway.totals.reading import Energies
 from tests.gateway.dashboard.page_trouble import pending, totals
@@ -22,7 +21,7 @@ NOW_MS = 1_800_000_000_000  # 08:00 UTC
 
 def part(language: str, made: SiteTotals) -> str:
     """What the part says, in one line."""
-    env, times = environment(language), Times(NOW_MS, UTC)
+    env, times = HTML.environment(language), Times(NOW_MS, UTC)
     html = env.get_template("totals.html").render(site=type("Site", (), {"totals": made}), times=times, time=times.text)
     return " ".join(re.sub(r"<[^>]+>", " ", html).replace(THIN, " ").split())
 
@@ -44,7 +43,7 @@ def test_what_is_missing_is_named_in_both_languages(language: str, words: list[s
 
 def test_a_flow_that_is_not_known_is_a_dash_and_never_0() -> None:
     made = totals(NOW_MS)
-    svg = str(picture(Words("en"), made))
+    svg = str(picture(HTML.words("en"), made))
     assert re.findall(r'data-flow="(\w+)">([^<]*)<', svg) == [
         ("generation", "24.30"), ("import", "0.000"), ("export", "1234.6"),
         ("charge", "—"), ("discharge", "—"), ("consumption", "61.23"),

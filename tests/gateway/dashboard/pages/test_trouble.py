@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 from playwright.sync_api import Browser
 
-from gateway.dashboard.render.html import Visitor
+from gateway.dashboard.shell.html import Visitor
 from tests.gateway.dashboard.page_trouble import trouble
 from tests.gateway.dashboard.pages.test_views import recorded
 from tests.gateway.dashboard.window import NARROW, WIDE, chromium, window

@@ -15,19 +15,19 @@ import pytest
 
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.dashboard.auth.sessions import Asked
-from gateway.dashboard.content_coding import coded, coded_file
 from gateway.dashboard.pages import charts, events, meter, record, values
 from gateway.dashboard.pages.charts import Chart, Quantity
 from gateway.dashboard.pages.line_load import Loads
-from gateway.dashboard.pages.page import NotFound
 from gateway.dashboard.pages.record_state import State, States, newest
 from gateway.dashboard.pages.sparklines import Sparks
-from gateway.dashboard.render.catalog import Words
-from gateway.dashboard.render.html import Visitor, page, static
+from gateway.dashboard.render.html import HTML
 from gateway.dashboard.routes import contents
-from gateway.dashboard.time.asked_range import Bounds
-from gateway.dashboard.time.paging import Turn
+from gateway.dashboard.shell.content_coding import coded, coded_file
+from gateway.dashboard.shell.html import Visitor
+from gateway.dashboard.shell.page import NotFound
+from gateway.dashboard.shell.sessions import Asked
+from gateway.dashboard.shell.time.asked_range import Bounds
+from gateway.dashboard.shell.time.paging import Turn
 from gateway.devices.knowledge.direction import Turned
 from gateway.messages.message import Message
 from gateway.records import GATEWAY, MissedPoll, NotRecorded, PollResult, StoredRecord, Timestamp, sentence_fields
@@ -87,7 +87,7 @@ def test_no_page_of_a_hundred_meters_is_heavy(tmp_path: Path) -> None:
     ports, label = range(20001, 20101), "并网关口表 Grid connection 07"
     loaded = tcp_site(tmp_path, ports, every="60s", label=label)  # none is missed among those of ``fill``
     loaded.trust.write_text(TRUST + loaded.trust.read_text())
-    ours = sum(len(coded_file(found[0]) or b"") for name in ("style.css", "script.js") if (found := static(name)))
+    ours = sum(len(coded_file(found[0]) or b"") for name in ("style.css", "script.js") if (found := HTML.static(name)))
 
     async def weigh() -> dict[str, int]:
         async with epoch(loaded) as running:
@@ -284,7 +284,7 @@ def test_facts_of_an_event_are_shown_as_what_they_are(tmp_path: Path) -> None:
         assert "1795679383720" not in shown
         assert re.search(r">old</\w+>\s*(<dd[^>]*>)?4711<", shown)
         assert all(f'<time datetime="2026-11-26T07:49:4{second}.720Z"' in shown for second in (3, 4))
-    assert f'<dd class="wide">{Words("en").of("alarm", "clock")}</dd>' in whole
+    assert f'<dd class="wide">{HTML.words("en").of("alarm", "clock")}</dd>' in whole
 
 
 def test_feeds_have_a_card_that_says_how_they_stand(tmp_path: Path) -> None:
@@ -388,9 +388,10 @@ def test_an_exchanged_meter_is_accepted_by_typing_its_number(tmp_path: Path) -> 
             again = meter.complete(whole, store, whole.row.time_ms + 1)
             assert again.row.state != State("live"), "it is silent, however new its last reading is"
             store.close()
-            common = {"gateway": "g", "here": "site", "alarm_count": 0, "meters": (), "meter": whole}
+            common = {"brand": "g", "here": "site", "alarm_count": 0, "meters": (), "meter": whole}
             return [
-                page("meter.html", Visitor(user="u", role=role), 0, UTC, **common) for role in ("installer", "viewer")
+                HTML.page("meter.html", Visitor(user="u", role=role), 0, UTC, **common)
+                for role in ("installer", "viewer")
             ]
 
     installer, viewer = asyncio.run(show())

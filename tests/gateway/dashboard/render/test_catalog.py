@@ -10,8 +10,8 @@ from importlib.resources import files
 import pytest
 
 from gateway.dashboard.pages.overview import FAULTS, FAULTS_OF
-from gateway.dashboard.render.catalog import Words, table
-from gateway.dashboard.render.html import environment
+from gateway.dashboard.render.html import HTML
+from gateway.dashboard.shell.catalog import SHELL, read, table_of
 from gateway.devices.knowledge.direction import turned
 from gateway.devices.profile import CATALOG, load_profile
 from gateway.messages.alarm_kinds import KINDS, SEVERITIES
@@ -20,43 +20,52 @@ from gateway.verdicts import VERDICTS
 from ledger_client.formats.record import MISSED_REASONS
 from ledger_client.formats.senml import Quality
 
-TEMPLATES = sorted(path.name for path in (files("gateway.dashboard") / "templates").iterdir())
+PACKAGES = (SHELL, "gateway.dashboard")
+SOURCES = {path.name: path for package in PACKAGES for path in (files(package) / "templates").iterdir()}
+TEMPLATES = sorted(SOURCES)
+TABLE = table_of("gateway.dashboard")
+
+
+def test_a_message_and_a_template_stand_in_one_place() -> None:
+    shell, ours = ({(section, name) for section, says in read(one).items() for name in says} for one in PACKAGES)
+    assert shell & ours == set()
+    assert len(SOURCES) == sum(len(list((files(package) / "templates").iterdir())) for package in PACKAGES)
 
 
 def test_every_message_is_there_in_both_languages() -> None:
-    assert [key for key, says in table().items() if set(says) != set(LANGUAGES)] == []
+    assert [key for key, says in TABLE.items() if set(says) != set(LANGUAGES)] == []
 
 
 def test_both_languages_fill_in_the_same_fields() -> None:
     def fields(text: str) -> set[str | None]:
         return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
-    assert [key for key, says in table().items() if fields(says["en"]) != fields(says["zh"])] == []
+    assert [key for key, says in TABLE.items() if fields(says["en"]) != fields(says["zh"])] == []
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_a_template_is_the_same_code_in_every_language(template: str) -> None:
     def code(language: str) -> str:
-        env = environment(language)
+        env = HTML.environment(language)
         assert env.loader is not None
         return env.compile(env.loader.get_source(env, template)[0], template, raw=True)
 
     assert code("en") == code("zh")
-    made = [environment(language).get_template(template).root_render_func.__code__ for language in LANGUAGES]
+    made = [HTML.environment(language).get_template(template).root_render_func.__code__ for language in LANGUAGES]
     assert all(one is made[0] for one in made)
 
 
 def test_chinese_is_chinese() -> None:
-    same = {key for key, says in table().items() if not re.search("[\u4e00-\u9fff]", says["zh"])}
+    same = {key for key, says in TABLE.items() if not re.search("[\u4e00-\u9fff]", says["zh"])}
     assert same == {"nav.language", "point.co2"}
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_every_message_of_a_template_is_in_the_table(template: str) -> None:
-    text = (files("gateway.dashboard") / "templates" / template).read_text()
+    text = SOURCES[template].read_text()
     asked = re.findall(r"'([a-z-]+\.[A-Za-z0-9-]*)'", text)
-    known = {key.partition(".")[0] for key in table()}
-    unknown = [key for key in asked if not any(k == key or (key[-1] in "-." and k.startswith(key)) for k in table())]
+    known = {key.partition(".")[0] for key in TABLE}
+    unknown = [key for key in asked if not any(k == key or (key[-1] in "-." and k.startswith(key)) for k in TABLE)]
     assert [key for key in unknown if key.partition(".")[0] in known or not key.endswith((".css", ".js", ".svg"))] == []
 
 
@@ -73,7 +82,7 @@ def test_whatever_can_be_said_has_words() -> None:
             for name in (point.name, turned(point.name).name)
         },
     }  # fmt: skip
-    words = Words("zh")
+    words = HTML.words("zh")
     assert [
         (section, name) for section, names in wanted.items() for name in names if not words.has(section, str(name))
     ] == []
