@@ -3,7 +3,8 @@
 A list may be as long as the database, and its client as slow as it likes: so no list is ever whole in memory, none
 holds a state of the database longer than for a portion, and no client gets a second portion while another waits for its
 first. The thread is a database reader with nothing else to do (``Reader``): pages never wait for it. Between two
-portions only their client is waited for, and for ``SEND_S`` at most.
+portions only their client is waited for, and for ``SEND_S`` at most. Where the event loop, which reads the meters, is
+late to take a portion, the thread rests before the next one: lists are what can wait.
 
 The first portion is made before the answer begins, so that what is wrong is a refusal with its status. What goes wrong
 behind it ends the list early, and its last line says so: a list without its end looks like a whole one.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
@@ -33,6 +35,9 @@ SEND_S = 10.0
 """Seconds in which a client has to take a portion."""
 PIECE = 256 * 1024
 """Bytes that the event loop hands over at a time."""
+LATE_S, REST, MOST_REST_S = 0.001, 4.0, 0.05
+"""By how much the event loop may be late to take a portion; so many times what it was later, but no longer than that,
+the thread rests."""
 
 
 class TooMany(Declined):
@@ -75,12 +80,16 @@ class Listing(Protocol):
 class Portions:
     """Writes lists by the ``reader``, a thread for them alone."""
 
-    def __init__(self, reader: Reader, most: int = MOST, send_s: float = SEND_S) -> None:
-        self._reader, self._most, self.send_s = reader, most, send_s
+    def __init__(
+        self, reader: Reader, most: int = MOST, send_s: float = SEND_S, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._reader, self._most, self.send_s, self._now_s = reader, most, send_s, now_s
         self.open = 0
         """Lists that are being written."""
         self.cut = 0
         """Clients that were disconnected because they did not take a portion."""
+        self.rest_s = 0.0
+        """For which the thread rests; set by the event loop, read by the thread."""
 
     async def answer(self, listing: Listing, holds: Callable[[], bool] = lambda: True) -> Response:
         """The answer whose body is this list. ``holds``: whether whoever asked may still have it; where not, the
@@ -99,7 +108,7 @@ class Portions:
                 listing.begin(store)
                 return listing.portion(store)
 
-            first = await self._reader.call(begin)
+            first = await self._made(begin)
         except BaseException:
             self.open -= 1
             raise
@@ -108,11 +117,23 @@ class Portions:
     async def next(self, listing: Listing) -> tuple[bytes, bool]:
         """The next portion, and whether it is the last one."""
         try:
-            data = await self._reader.call(listing.portion)
+            data = await self._made(listing.portion)
         except GatewayError as error:
             log.info("a list ends early: %s", error)
             return listing.cut_short(error), True
         return data, listing.over
+
+    async def _made(self, portion: Callable[[Database], bytes]) -> bytes:
+        """A portion, and how long the thread is to rest before the next."""
+
+        def made(store: Database) -> tuple[bytes, float]:
+            time.sleep(self.rest_s)
+            return portion(store), self._now_s()
+
+        data, ended_s = await self._reader.call(made)
+        late_s = self._now_s() - ended_s - LATE_S
+        self.rest_s = min(max(0.0, REST * late_s), MOST_REST_S)
+        return data
 
 
 class _Written(Response):

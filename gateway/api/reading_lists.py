@@ -19,7 +19,7 @@ from gateway.verdicts import worst
 
 PORTION: Final = 250
 """Readings of a portion."""
-MOST_BYTES: Final = 256 * 1024
+MOST_BYTES: Final = 128 * 1024
 """… and how long it may be: readings of hundreds of values make more portions."""
 MEDIA: Final[Mapping[str, str]] = {
     "json": "application/json", "jsonl": "application/jsonl", "csv": "text/csv; charset=utf-8; header=present"
