@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from gateway.messages.message import Message
 from ledger_client.formats.bundle import Locator
 from ledger_client.formats.record import Body
 from ledger_client.formats.statement import SignedStatement
-
-Why = Literal["pruned", "lost", "unknown"]
+from ledger_client.messages import Message
 
 
 class JudgedRecord(NamedTuple):
@@ -45,11 +43,11 @@ class JudgedStatement(NamedTuple):
 class Gone(NamedTuple):
     """What a gateway cannot send again, as it says itself: a claim, which closes no hole.
 
-    ``ranges``: (meter, epoch, first, last); ``batches``: (first, last), ends included.
+    ``why``: pruned, lost, unknown; ``ranges``: (meter, epoch, first, last); ``batches``: (first, last), ends included.
     """
 
     gateway: str
-    why: Why
+    why: str
     ranges: tuple[tuple[str, bytes, int, int], ...]
     batches: tuple[tuple[int, int], ...]
 

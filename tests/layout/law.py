@@ -112,6 +112,7 @@ ORDER: dict[str, tuple[str, ...]] = {
     ),
     "control_room": (
         ".",
+        "judging",
         "store",
         "cli",
     ),
@@ -211,6 +212,13 @@ WALLS = (
         bans=("gateway.config", "gateway.storage", "sqlite3"),
         reach=True,
         reason="its pages face the network, and need neither a site's keys and files nor its database",
+    ),
+    Wall(
+        "judging is pure",
+        around=("control_room.judging",),
+        bans=(*CONNECTING, "ssl", "sqlite3", "psycopg", "nats", "logging", "time", "datetime"),
+        uses=FILES,
+        reason="what is believed follows from bytes, a trust file and a time, so that it can be judged again",
     ),
     Wall(
         "only the store speaks to PostgreSQL",
