@@ -11,7 +11,7 @@ GatewayError                 root; its text says what, where and the fix
 ├── Declined                 the answer is no
 │   ├── NotYet               … for now: a record that is not sealed or not anchored yet
 │   ├── Pruned               … any more: records that are no longer in the database
-│   ├── TooMany              … while so many other lists are written (gateway/api/portions.py)
+│   ├── TooMany              … while so many other lists are written (gateway/api/shapes/portions.py)
 │   └── WrongField           … because of one field of a page's form (gateway/dashboard/shell/page.py)
 ├── ProfileError             a meter's profile is wrong (gateway/devices/points.py)
 ├── BadTarget                an address that cannot be scanned, or too many (gateway/commissioning/scan/tcp_targets.py)

@@ -30,7 +30,7 @@ from benchmarks.rates.pages import METERS, gateway_with_heart, kept, plant_with_
 from benchmarks.rates.pages_clients import quantile
 from benchmarks.rates.pages_gateway import EVERY_S
 from benchmarks.rates.pages_site import SERIAL_METERS
-from gateway.api.token_file import add_token, tokens_file
+from gateway.api.shapes.token_file import add_token, tokens_file
 from gateway.config.model import Config
 from gateway.records import PollResult, Timestamp
 from ledger_client.formats.senml import Reading, Value
@@ -117,7 +117,7 @@ def _late(beats: array[float], ended: float, from_s: float, to_s: float) -> list
 
 
 def _token(loaded: Config, name: str) -> str:
-    return add_token(tokens_file(loaded), name, "readings", None, None, secrets.token_bytes(32))
+    return add_token(tokens_file(loaded.keys), name, "readings", None, None, secrets.token_bytes(32))
 
 
 def _idle(folder: Path, count: int, runs: int) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from gateway.api.portions import Listing
-from gateway.api.reading_lists import PLAIN, MakeWriter, ReadingList
+from gateway.api.recorded import Recorded
+from gateway.api.shapes.portions import Listing
+from gateway.api.shapes.reading_lists import ReadingList
+from gateway.api.shapes.reading_writers import PLAIN, MakeWriter
 from gateway.api.step_lists import StepList
 from gateway.config.model import Config
 from gateway.dashboard.pages import charts_page
@@ -27,7 +29,7 @@ FORMS: Final = {"csv": "csv", WIDE: "csv", "jsonl": "jsonl"}
 """What a page's form calls a format, and the format that it is."""
 
 
-def export(config: Config, query: Sequence[tuple[str, str]], now_ms: int) -> Listing:
+def export(config: Config, query: Sequence[tuple[str, str]], now_ms: int) -> Listing[Database]:
     """The list that an address asks for.
 
     Args:
@@ -75,7 +77,7 @@ def export(config: Config, query: Sequence[tuple[str, str]], now_ms: int) -> Lis
     headers = _saved_as(config, what, (begin_ms, end_ms), FORMS[form])
     kept = None if points is None else frozenset(points)
     walk = Walk(Wanted(meters or None, begin_ms or 0, FOR_EVER_MS if end_ms is None else end_ms, kept))
-    return ReadingList(walk, FORMS[form], prepare, headers)
+    return ReadingList(Recorded(walk), FORMS[form], prepare, headers)
 
 
 def _steps(config: Config, query: Sequence[tuple[str, str]], now_ms: int) -> StepList:

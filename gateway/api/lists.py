@@ -23,7 +23,7 @@ from ledger_client.formats.statement import parse_statement
 
 def batches(call: Call[Page]) -> Rest:
     """Sealed batches and what the ledgers have done with them."""
-    gateway, limit, before = call.gateway, call.parameters.limit, _before(call)
+    gateway, limit, before = call.site.config.gateway_id, call.parameters.limit, _before(call)
 
     def rest(store: Database) -> Listed[models.Batch]:
         found = store.batches.newest(limit + 1, before)
@@ -72,7 +72,7 @@ def _batch(gateway: str, store: Database, batch: Batch) -> models.Batch:
 
 def alarms(call: Call[AlarmPage]) -> Rest:
     """Alarms: those that are open, or all that are kept."""
-    asked, gateway, before = call.parameters, call.gateway, _before(call)
+    asked, gateway, before = call.parameters, call.site.config.gateway_id, _before(call)
     open_ = {row.id: row for row in (*call.site.board.listed(), *call.site.board.shelved())}
 
     known_sources = {GATEWAY, *call.site.config.meters}
@@ -101,7 +101,7 @@ def alarm_of(gateway: str, row: AlarmRow) -> models.Alarm:
 
 def events(call: Call[MeterPage]) -> Rest:
     """Signed events, of all or of one meter (or `gateway`)."""
-    asked, gateway, before, whole = call.parameters, call.gateway, _before(call), call.opens("readings")
+    asked, gateway, before, whole = call.parameters, call.site.config.gateway_id, _before(call), call.opens("readings")
     known = asked.meter is None or asked.meter == GATEWAY or asked.meter in call.site.config.meters
 
     def rest(store: Database) -> Listed[models.Event]:

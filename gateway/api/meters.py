@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from gateway.api.route import Call, Rest
 from gateway.api.shapes import models
+from gateway.api.shapes.bodies import reading_of
 from gateway.api.shapes.models import Listed, time
 from gateway.api.shapes.parameters import MeterPage, OfGateway
 from gateway.api.shapes.problems import Refusal
@@ -20,9 +21,7 @@ from gateway.recording.live_state import MeterNow
 from gateway.records import NotRecorded
 from gateway.standing import Standing, standing
 from gateway.storage.database import Database
-from gateway.verdicts import verdict, worst
-from ledger_client.formats.senml import Quality, Reading, Value
-from ledger_client.verification.value_words import quality_phrases
+from gateway.verdicts import worst
 
 
 def gateways(call: Call[OfGateway]) -> Rest:
@@ -177,32 +176,3 @@ def _latest(config: Config, now: MeterNow, states: States, now_ms: int, every_po
     record = None if name is None else f"{now.name}/{name[0].hex()}/{name[1]}"
     found = reading_of(config.gateway_id, now.name, reading, meter.reversed, record, clock)
     return found.model_copy(update={"state": state.word})
-
-
-def reading_of(
-    gateway: str, meter: str, reading: Reading, reversed_: bool, record: str | None, clock: str | None
-) -> models.Reading:
-    """A reading as the API shows it."""
-    return models.Reading(
-        gateway=gateway,
-        meter=meter,
-        time=models.at(reading.time_ms),
-        reversed=reversed_,
-        quality=worst(value.quality for value in reading.values),
-        record=record,
-        clock=clock,
-        values=tuple(_values(reading.values, reading.time_ms)),
-    )
-
-
-def _values(values: Iterable[Value], time_ms: int) -> Iterable[models.Value]:
-    for value in values:
-        yield models.Value(
-            point=value.name,
-            value=value.value,
-            unit=value.unit,
-            quality=verdict(value.quality),
-            bits=int(value.quality),
-            words="; ".join(quality_phrases(Quality(value.quality))) or None,
-            time=models.at(time_ms + value.offset_ms) if value.offset_ms else None,
-        )

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import IO, Final
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from gateway.api.portions import TooMany
-from gateway.api.reading_lists import MEDIA, PLAIN, ItemsWriter, MakeWriter, ReadingList
+from gateway.api.recorded import Recorded
 from gateway.api.route import Call, Rest
 from gateway.api.shapes import models
 from gateway.api.shapes.models import Listed
 from gateway.api.shapes.parameters import ReadingPage, SeriesPage
+from gateway.api.shapes.portions import TooMany
 from gateway.api.shapes.problems import Refusal
+from gateway.api.shapes.reading_lines import ReadingLines
+from gateway.api.shapes.reading_lists import ReadingList
+from gateway.api.shapes.reading_writers import MEDIA, PLAIN, ItemsWriter, MakeWriter
 from gateway.clock import HOUR_MS, MINUTE_MS
 from gateway.errors import GatewayError, Pruned
 from gateway.history.aggregates import Aggregate, PointStats
@@ -24,6 +27,7 @@ from gateway.history.series import Spans
 from gateway.history.value_lines import FOR_EVER_MS, Walk, Wanted
 from gateway.local_calendar import instant_of
 from gateway.messages.message import Message
+from gateway.records import StoredRecord
 from gateway.storage.database import Database
 from gateway.verdicts import verdict
 
@@ -48,7 +52,7 @@ def _refusal(error: GatewayError, headers: Mapping[str, str] | None = None) -> R
     return Refusal(error.message, headers)
 
 
-def _list(call: Call[ReadingPage]) -> ReadingList:
+def _list(call: Call[ReadingPage]) -> ReadingList[Database, StoredRecord]:
     asked, config = call.parameters, call.site.config
     from_ms, to_ms = _times(call)
     points = _points(asked.points)
@@ -74,14 +78,17 @@ def _list(call: Call[ReadingPage]) -> ReadingList:
             headers["Link"] = f'<{call.path}?{urlencode(query)}>; rel="next"'
         if asked.format != "json":
             return PLAIN[asked.format]
-        reversed_ = [name for name, meter in config.meters.items() if meter.reversed]
-        return partial(_items, call.gateway, reversed_, lambda: following[0] if following else None)
+        gateway = config.gateway_id
+        reversed_ = frozenset(name for name, meter in config.meters.items() if meter.reversed)
+        return partial(_items, lambda reading: (gateway, reading.meter in reversed_), following)
 
-    return ReadingList(walk, asked.format, prepare, headers)
+    return ReadingList(Recorded(walk), asked.format, prepare, headers)
 
 
-def _items(gateway: str, reversed_: list[str], next_: Callable[[], str | None], file: IO[bytes]) -> ItemsWriter:
-    return ItemsWriter(file, gateway, reversed_, next_)
+def _items(
+    of: Callable[[ReadingLines], tuple[str, bool | None]], following: Sequence[str], file: IO[bytes]
+) -> ItemsWriter:
+    return ItemsWriter(file, of, lambda: following[0] if following else None)
 
 
 def _times(call: Call[ReadingPage] | Call[SeriesPage]) -> tuple[int, int]:
@@ -119,7 +126,7 @@ def series(call: Call[SeriesPage]) -> Rest:
     points, span_ms, place = _points(asked.points), SPANS[asked.by], call.place()
     if place is not None and (len(place) != 1 or not isinstance(place[0], int)):
         raise Refusal(Message("cursor-invalid"))
-    meter = config.meters.get(asked.meter)
+    gateway, meter = config.gateway_id, config.meters.get(asked.meter)
     turned = meter is not None and meter.reversed
 
     def rest(store: Database) -> Listed[models.Step]:
@@ -136,7 +143,7 @@ def series(call: Call[SeriesPage]) -> Rest:
             if len(found) > asked.limit:
                 break
         items = tuple(
-            _step(call.gateway, asked.meter, turned, span, span_ms, points, span.start_ms <= (newest_ms or -1))
+            _step(gateway, asked.meter, turned, span, span_ms, points, span.start_ms <= (newest_ms or -1))
             for span in found[: asked.limit]
         )
         following = call.cursor(found[-1].start_ms) if len(found) > asked.limit else None

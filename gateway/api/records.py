@@ -6,9 +6,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from gateway.api.meters import reading_of
 from gateway.api.route import Call, Rest
 from gateway.api.shapes import models
+from gateway.api.shapes.bodies import coverage_of, plain, reading_of
 from gateway.api.shapes.parameters import OfRecord
 from gateway.api.shapes.problems import Refusal
 from gateway.dashboard.pages.events import SENTENCES, event_name
@@ -94,10 +94,7 @@ def _content(gateway: str, row: StoredRecord, reversed_: bool) -> dict[str, Any]
         clock = parse_record(row.data).claims.clock
         return {"reading": reading_of(gateway, row.meter, body, reversed_, row.id, clock)}
     if isinstance(body, Coverage):
-        missed = dict(body.missed)
-        begin, end = models.at(body.from_ms), models.at(body.to_ms)
-        found = models.Coverage(from_=begin, to=end, due=body.due, recorded=body.recorded, missed=missed)
-        return {"coverage": found}
+        return {"coverage": coverage_of(body)}
     return {"event": event_of(gateway, row, body, fields=True)}
 
 
@@ -119,12 +116,3 @@ def event_of(gateway: str, row: StoredRecord, body: Event, *, fields: bool) -> m
         fields=(rest or None) if fields else None,
         record=row.id,
     )
-
-
-def plain(value: Any) -> Any:
-    """A fact of an event as JSON has it; bytes in hexadecimal."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, dict):
-        return {str(key): plain(one) for key, one in value.items()}
-    return [plain(one) for one in value] if isinstance(value, list | tuple) else value

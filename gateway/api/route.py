@@ -1,92 +1,20 @@
-"""One route of the HTTP API: what a row of the table has (``gateway.api.table``), and the request that it is called
-with.
-"""
+"""Routes of the gateway's API: its memory and its database (``gateway.api.shapes.route``)."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
-from pydantic import BaseModel
-from starlette.responses import Response
-
-from gateway.api.portions import Portions
-from gateway.api.shapes import cursors
+from gateway.api.shapes import route
 from gateway.api.shapes.parameters import Parameters
-from gateway.api.shapes.tokens import Scope, Token
 from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
 
 P = TypeVar("P", bound=Parameters)
 
-JSON = "application/json"
+Call = route.Call[GatewayContext, Database, P]
+Rest = Callable[[Database], route.Answered]
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[P]):
-    """One request that may be answered. ``token``: None on a route that asks for none."""
-
-    site: GatewayContext
-    path: str
-    parameters: P
-    token: Token | None
-    holds: Callable[[], bool] = lambda: True
-    """Whether the token still opens it: to be asked again while a long answer is written. In the event loop."""
-    portions: Portions | None = None
-    """Writes long lists; there is one wherever requests are served."""
-
-    @property
-    def gateway(self) -> str:
-        """The name of this gateway, which every item bears."""
-        return self.site.config.gateway_id
-
-    def opens(self, scope: Scope) -> bool:
-        """Whether its token opens what needs this scope."""
-        return self.token is not None and self.token.opens(scope)
-
-    @property
-    def _query(self) -> Mapping[str, object]:
-        asked = self.parameters.model_dump(mode="json", exclude={"cursor", "limit"}, exclude_none=True)
-        return {"": self.path, **asked}
-
-    def place(self) -> cursors.Place | None:
-        """The place that its cursor gives; None without one. Raises Refusal."""
-        text = getattr(self.parameters, "cursor", None)
-        return None if text is None else cursors.decode(text, self._query)
-
-    def cursor(self, *place: int | str) -> str:
-        """The cursor of a place in the list that it asks for."""
-        return cursors.encode(self._query, place)
-
-
-Rest = Callable[[Database], BaseModel | Response]
-"""What is left to do in a thread, on one state of the database. It must not touch the site."""
-
-
-@dataclass(frozen=True, slots=True)
-class ApiRoute(Generic[P]):
-    """A row of the table.
-
-    ``scope``: what a token needs, None: no token. ``look`` runs in the event loop, takes what is in memory and nothing
-    that blocks, and gives the rest for a thread; ``stream``, in its place, gives the answer itself. ``answer``: the
-    model of the JSON; ``media``: schemas of other answers by their media type. ``refuses``: statuses besides those of
-    every route.
-    """
-
-    path: str
-    summary: str
-    scope: Scope | None
-    parameters: type[P]
-    answer: Any = None
-    look: Callable[[Call[P]], Rest] | None = None
-    stream: Callable[[Call[P]], Awaitable[Response]] | None = None
-    media: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    refuses: tuple[int, ...] = ()
-    method: Literal["GET"] = "GET"
-
-    @property
-    def name(self) -> str:
-        """Its ``operationId``: the path in words."""
-        words = self.path.removeprefix("/api/v1/").replace(".", "/").split("/")
-        return "-".join(word.strip("{}") for word in words)
+class ApiRoute(route.ApiRoute[GatewayContext, Database, P]):
+    """A row of the gateway's table."""

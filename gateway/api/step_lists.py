@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from gateway.api.reading_lists import MEDIA, csv_end
+from gateway.api.shapes.reading_writers import MEDIA, csv_end
 from gateway.config.model import Config
 from gateway.dashboard.pages import charts_page
 from gateway.dashboard.pages.charts import Chart
@@ -26,7 +26,7 @@ draws none, and ``note`` says why, as far as it is known."""
 
 
 class StepList:
-    """The steps of one chart's page (``gateway.api.portions``): one portion, since charts have 480 steps at most."""
+    """The steps of one chart's page (``api.shapes.portions``): one portion, since charts have 480 steps at most."""
 
     over = False
 

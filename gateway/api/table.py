@@ -12,7 +12,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from gateway.api import lists, meters, readings, records, totals
-from gateway.api.route import JSON, ApiRoute, Call, Rest
+from gateway.api.route import ApiRoute, Call, Rest
 from gateway.api.shapes import models
 from gateway.api.shapes.models import Listed
 from gateway.api.shapes.parameters import (
@@ -25,17 +25,23 @@ from gateway.api.shapes.parameters import (
     ReadingPage,
     SeriesPage,
 )
+from gateway.api.shapes.route import JSON
 
 V1: Final = "/api/v1"
+_ABOUT: Final = (
+    "Readings, states and proofs of a Meterseal gateway, read only. Every item names its gateway; what is not known "
+    "has no key; times are RFC 3339; numbers have the decimals that were recorded. Errors are RFC 9457 documents with "
+    "a code. Tokens: `meterseal token add CONFIG NAME --scope status|readings|proofs`."
+)
 _RECORD: Final = f"{V1}/records/{{gateway}}/{{meter}}/{{epoch}}/{{seq}}"
 
 
 @cache
 def description() -> bytes:
     """The description of this table. Made once: anybody may ask for it."""
-    from gateway.api.openapi import document
+    from gateway.api.shapes.openapi import document
 
-    return document(ROUTES)
+    return document(ROUTES, _ABOUT)
 
 
 def _description(call: Call[Parameters]) -> Rest:

@@ -13,6 +13,8 @@ from typing import IO, Any
 import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from gateway.api.shapes.reading_lines import ReadingLines
+from gateway.api.shapes.reading_writers import Writer
 from gateway.cli.readings_view import print_readings
 from gateway.cli.terminal.common import CONFIG, FORCE, JSON, demand_replaceable, no_meter, open_store, out
 from gateway.cli.terminal.times import TIME, time_ms
@@ -20,9 +22,8 @@ from gateway.errors import GatewayError, output_to
 from gateway.history import value_lines
 from gateway.history.export_files import FORMATS, WRITERS, are_readings
 from gateway.history.export_wide import WideCsvWriter
-from gateway.history.export_writer import Writer
 from gateway.history.point_columns import columns_of, demand_points
-from gateway.history.value_lines import FOR_EVER_MS, ReadingLines, Tally, Wanted, of_row
+from gateway.history.value_lines import FOR_EVER_MS, Tally, Wanted, of_row
 from gateway.messages.message import Message
 from gateway.process.console import console
 from gateway.status.readings import recorded_values

@@ -10,7 +10,7 @@ from functools import partial
 from starlette.responses import Response
 
 from gateway.api.exports import export
-from gateway.api.portions import Listing, Portions, TooMany
+from gateway.api.shapes.portions import Listing, Portions, TooMany
 from gateway.config.model import Config
 from gateway.config.web import Web
 from gateway.dashboard import metrics_endpoint
@@ -64,7 +64,7 @@ class Serving:
 
 
 async def listed(
-    portions: Portions, view: Callable[[Asked], Listing], asked: Asked, holds: Callable[[], bool]
+    portions: Portions[Database], view: Callable[[Asked], Listing[Database]], asked: Asked, holds: Callable[[], bool]
 ) -> Response:
     """The answer of a page that is a list, written portion by portion. Raises Problem: too many are being written."""
     try:
@@ -73,5 +73,5 @@ async def listed(
         raise Problem(503, error.sentence) from None
 
 
-def _export(site: GatewayContext, asked: Asked) -> Listing:
+def _export(site: GatewayContext, asked: Asked) -> Listing[Database]:
     return export(site.config, asked.pairs, site.clock.now_ms())

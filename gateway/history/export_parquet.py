@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import IO
 
+from gateway.api.shapes.reading_lines import Line, ReadingLines, text
+from gateway.api.shapes.reading_writers import Writer
 from gateway.errors import GatewayError
-from gateway.history.export_writer import Writer
-from gateway.history.value_lines import Line, ReadingLines, text
 from gateway.messages.message import Message
 
 ROWS = 50_000  # lines of a row group

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import IO
 
-from gateway.history.export_files import WIDE_FIRST, WIDE_LAST, CsvFile, value_cell
-from gateway.history.export_writer import Writer
+from gateway.api.shapes.reading_lines import ReadingLines, time_text
+from gateway.api.shapes.reading_writers import CsvFile, Writer, value_cell
+from gateway.history.export_files import WIDE_FIRST, WIDE_LAST
 from gateway.history.point_columns import Column
-from gateway.history.value_lines import ReadingLines, time_text
 from gateway.verdicts import worst
 from ledger_client.csv_cells import text_cell
 

@@ -13,52 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
-from functools import lru_cache
-from typing import Any, NamedTuple
 
+from gateway.api.shapes.reading_lines import Line, ReadingLines, quality_of
 from gateway.errors import Pruned
 from gateway.messages.message import Message
 from gateway.records import StoredRecord
 from gateway.storage.database import Database
 from gateway.storage.record_reader import read_reading
 from gateway.storage.summary_tables import SLACK_MS
-from gateway.verdicts import verdict
-from ledger_client.times import rfc3339_ms
-from ledger_client.verification.value_words import quality_phrases
 
 PORTION = 2_000  # records of one look at the database
 FOR_EVER_MS = 1 << 53
-
-
-class Line(NamedTuple):
-    """One value of one reading. ``value`` with the decimals that were recorded, None where there is none; ``bits`` are
-    the quality bits, ``words`` what they say, ``clock`` is the letter of the gateway's clock (U, I, S or R)."""
-
-    time_ms: int
-    meter: str
-    point: str
-    value: Any
-    unit: str | None
-    quality: str
-    bits: int
-    words: str
-    record: str
-    clock: str
-
-
-COLUMNS = ("time", *Line._fields[1:])
-
-
-class ReadingLines(NamedTuple):
-    """One reading: its time, meter, record and clock, and the values that are wanted of it. A value read at another
-    time has that in its line."""
-
-    time_ms: int
-    meter: str
-    record: str
-    clock: str
-    values: list[Line]
 
 
 @dataclass(slots=True)
@@ -150,16 +115,11 @@ def of_row(row: StoredRecord, points: Collection[str] | None = None) -> ReadingL
     reading, clock = read_reading(row)
     record, time_ms, meter = row.id, row.time_ms, row.meter
     values = [
-        Line(time_ms + offset, meter, name, value, unit, *_quality(bits), record, clock)
+        Line(time_ms + offset, meter, name, value, unit, *quality_of(bits), record, clock)
         for name, value, unit, bits, offset in reading.values
         if points is None or name in points
     ]
     return ReadingLines(time_ms, meter, record, clock, values)
-
-
-@lru_cache(4096)
-def _quality(bits: int) -> tuple[str, int, str]:
-    return verdict(bits), bits, "; ".join(quality_phrases(bits))
 
 
 def readings(
@@ -175,16 +135,3 @@ def readings(
                 yield found
         if progress:
             progress(*walk.progress)
-
-
-def text(value: Any) -> str:
-    """A value with exactly the decimals that were recorded; of yes and no ``true`` and ``false``."""
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else value if isinstance(value, str) else repr(value)
-
-
-time_text = lru_cache(64)(rfc3339_ms)
-"""A time as it is written in a line."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from gateway.api.shapes.cursors import LONGEST
 from gateway.api.shapes.models import Name
 from gateway.api.shapes.problems import Refusal
+from gateway.api.shapes.tokens import Token
 from gateway.messages.message import Message
 
 P = TypeVar("P", bound="Parameters")
@@ -55,14 +56,22 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    def bound_to(self, meter: str) -> Self:
-        """The same for a token of this meter. Raises Refusal: it asks for another one, or for what is the site's."""
-        if "meter" not in type(self).model_fields:
-            raise Refusal(Message("token-of-a-meter", meter=meter))
-        asked = getattr(self, "meter")  # noqa: B009 — a field of those that have it
-        if asked not in (None, meter):
-            raise Refusal(Message("token-other-meter", meter=meter))
-        return self.model_copy(update={"meter": meter})
+    def bound_to(self, token: Token) -> Self:
+        """The same for a token of one gateway or one meter. Raises Refusal: it asks for another one, or for what is
+        the site's. To a token of one gateway there is no other one."""
+        found = self
+        for name, only in (("gateway", token.gateway), ("meter", token.meter)):
+            if only is None:
+                continue
+            if name not in type(self).model_fields:
+                raise Refusal(Message("token-of-a-meter", meter=only))
+            asked = getattr(self, name)
+            if asked not in (None, only) and name == "gateway":
+                raise Refusal(Message("gateway-unknown", gateway=asked))
+            if asked not in (None, only):
+                raise Refusal(Message("token-other-meter", meter=only))
+            found = found.model_copy(update={name: only})
+        return found
 
 
 OneGateway = Annotated[Name | None, Field(description="Only of this gateway.")]

@@ -27,7 +27,8 @@ class Token:
     """What a token opens.
 
     ``hash``: SHA-256 of its text, hexadecimal. ``meter``: the one that it may ask about, None: the whole site.
-    ``expires_ms``: Unix time from which it opens nothing, None: never.
+    ``expires_ms``: Unix time from which it opens nothing, None: never. ``gateway``: of a control room's token the one
+    gateway that it may ask about, None: all of them.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Token:
     hash: str
     meter: str | None = None
     expires_ms: int | None = None
+    gateway: str | None = None
 
     def opens(self, scope: Scope) -> bool:
         """Whether a route of this scope may be asked."""

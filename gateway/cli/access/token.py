@@ -11,8 +11,8 @@ from typing import cast
 import click
 from rich.table import Table
 
+from gateway.api.shapes.token_file import add_token, read_tokens, remove_token, tokens_file
 from gateway.api.shapes.tokens import BITS, SCOPES, Scope, Token
-from gateway.api.token_file import add_token, read_tokens, remove_token, tokens_file
 from gateway.cli.terminal.common import CONFIG, JSON, out
 from gateway.config.load import load_config
 from gateway.errors import GatewayError
@@ -45,7 +45,7 @@ def add(config_path: Path, name: str, scope: str, meter: str | None, expires: st
             Message("token-meter-unknown", path=str(config.path), meter=meter, meters=tuple(config.meters))
         )
     expires_ms = None if expires is None else _end_ms(expires, int(time.time() * 1000))
-    path = tokens_file(config)
+    path = tokens_file(config.keys)
     text = add_token(path, name, cast(Scope, scope), meter, expires_ms, secrets.token_bytes(BITS // 8))
     click.echo(text)
     click.echo(f"{path}: {name} opens {_opens(read_tokens(path)[name])}; the token is not shown again", err=True)
@@ -70,7 +70,7 @@ def _opens(one: Token) -> str:
 def list_(config_path: Path, as_json: bool) -> None:
     """List the tokens: name, scope, meter, end. Never the tokens themselves."""
     config, now_ms = load_config(config_path), int(time.time() * 1000)
-    found = list(read_tokens(tokens_file(config)).values())
+    found = list(read_tokens(tokens_file(config.keys)).values())
     if as_json:
         rows = [
             {
@@ -99,6 +99,6 @@ def list_(config_path: Path, as_json: bool) -> None:
 @click.argument("name")
 def remove(config_path: Path, name: str) -> None:
     """Remove the token NAME; it opens nothing from now on."""
-    path = tokens_file(load_config(config_path))
+    path = tokens_file(load_config(config_path).keys)
     remove_token(path, name)
     click.echo(f"{path}: {name} removed")

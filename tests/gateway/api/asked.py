@@ -13,8 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from gateway.api.shapes.token_file import add_token, tokens_file
 from gateway.api.shapes.tokens import Scope
-from gateway.api.token_file import add_token, tokens_file
 from gateway.config.model import Config
 from tests.gateway.dashboard.pages_plant import plant_with_pages
 from tests.gateway.dashboard.pages_site import Answer
@@ -97,7 +97,7 @@ def refusal(answer: Answer) -> tuple[int, str]:
 
 def token(config: Config, name: str, scope: Scope, meter: str | None = None, expires_ms: int | None = None) -> str:
     """A new token of a site."""
-    return add_token(tokens_file(config), name, scope, meter, expires_ms, secrets.token_bytes(32))
+    return add_token(tokens_file(config.keys), name, scope, meter, expires_ms, secrets.token_bytes(32))
 
 
 @contextmanager

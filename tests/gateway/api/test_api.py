@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from gateway.api.shapes.problems import STATUS
+from gateway.api.shapes.reading_writers import JsonLinesWriter
+from gateway.api.shapes.token_file import remove_token, tokens_file
 from gateway.api.table import ROUTES
-from gateway.api.token_file import remove_token, tokens_file
-from gateway.history.export_files import JsonLinesWriter
 from gateway.history.value_lines import of_row
 from gateway.storage.database import Database
 from ledger_client.formats.bundle import Bundle
@@ -107,7 +107,7 @@ def test_a_token_of_a_meter_sees_that_meter_alone(site: Asked) -> None:
 def test_a_token_counts_and_ends_at_once(site: Asked) -> None:
     text = token(site.config, "short", "status")
     assert site.get("/meters", text).status == 200
-    file = tokens_file(site.config)
+    file = tokens_file(site.config.keys)
     file.chmod(0o644)
     answer = site.get("/meters", text)
     assert refusal(answer) == (503, "tokens-unavailable")

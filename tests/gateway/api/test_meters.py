@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
-from gateway.api.meters import completeness_of, reading_of
+from gateway.api.meters import completeness_of
+from gateway.api.shapes.bodies import reading_of
 from gateway.api.shapes.models import json_of
 from gateway.clock import HOUR_MS
 from gateway.history.completeness import Completeness, Window

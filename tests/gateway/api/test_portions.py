@@ -16,8 +16,8 @@ from typing import TypeVar, cast
 import pytest
 
 from gateway.api.exports import export
-from gateway.api.portions import Listing, Portions
-from gateway.api.reading_lists import MOST_BYTES, PORTION
+from gateway.api.shapes.portions import Listing, Portions
+from gateway.api.shapes.reading_lists import MOST_BYTES, PORTION
 from gateway.config.model import Config
 from gateway.dashboard.asgi_server import Serving, listed
 from gateway.dashboard.auth.exposure import users_file
@@ -64,8 +64,8 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 @asynccontextmanager
 async def serving(
-    loaded: Config, views: Mapping[str, Callable[[Asked], Listing]], most: int = 16, send_s: float = 30.0
-) -> AsyncIterator[tuple[Guest, Portions]]:
+    loaded: Config, views: Mapping[str, Callable[[Asked], Listing[Database]]], most: int = 16, send_s: float = 30.0
+) -> AsyncIterator[tuple[Guest, Portions[Database]]]:
     """The pages' server with these lists, and a guest who is logged in."""
     web = loaded.document.web
     assert web is not None
@@ -170,9 +170,9 @@ def test_an_export_that_cannot_be_is_refused_before_it_begins(
 def test_portions_are_made_in_turn_and_who_does_not_read_is_cut_off(loaded: Config) -> None:
     made, go = list[str](), threading.Event()
 
-    def view(asked: Asked) -> Listing:
+    def view(asked: Asked) -> Listing[Database]:
         size = 600_000 if asked.path == "/idle" else 1000
-        return cast(Listing, Numbers(asked.path, made, 6, size, go))
+        return cast(Listing[Database], Numbers(asked.path, made, 6, size, go))
 
     async def test() -> None:
         async with serving(loaded, {f"/{name}": view for name in ("a", "b", "idle")}, send_s=0.5) as (guest, portions):
@@ -195,8 +195,8 @@ def test_only_so_many_lists_are_written_at_once_and_a_logout_ends_one(loaded: Co
     made, go = list[str](), threading.Event()
     go.set()
 
-    def view(asked: Asked) -> Listing:
-        return cast(Listing, Numbers(asked.path, made, 10_000, 300_000, go))
+    def view(asked: Asked) -> Listing[Database]:
+        return cast(Listing[Database], Numbers(asked.path, made, 10_000, 300_000, go))
 
     async def test() -> None:
         async with serving(loaded, {"/long": view}, most=2) as (guest, portions):
@@ -231,7 +231,7 @@ def test_a_list_that_waits_for_its_client_holds_no_state_of_the_database(loaded:
     asyncio.run(test())
 
 
-def portions_of(listing: Listing, store: Database) -> Iterator[bytes]:
+def portions_of(listing: Listing[Database], store: Database) -> Iterator[bytes]:
     listing.begin(store)
     while not listing.over:
         yield listing.portion(store)

@@ -14,17 +14,18 @@ from typing import Any, cast
 import pytest
 
 from gateway.api import readings
-from gateway.api.meters import reading_of
-from gateway.api.portions import Portions
-from gateway.api.route import Call
+from gateway.api.shapes.bodies import reading_of
 from gateway.api.shapes.models import json_of
 from gateway.api.shapes.parameters import ReadingPage
+from gateway.api.shapes.portions import Portions
 from gateway.api.shapes.problems import Refusal
+from gateway.api.shapes.reading_lines import text
+from gateway.api.shapes.route import Call
 from gateway.clock import HOUR_MS, MINUTE_MS, Clock
 from gateway.config.model import Config
 from gateway.dashboard.db_readers import db_readers
 from gateway.history.series import Spans
-from gateway.history.value_lines import Wanted, of_row, text
+from gateway.history.value_lines import Wanted, of_row
 from gateway.history.value_lines import readings as recorded
 from gateway.records import StoredRecord
 from gateway.runtime.context import GatewayContext
@@ -144,7 +145,7 @@ def test_a_cursor_whose_readings_were_pruned_is_gone_and_one_that_lost_nothing_i
     loaded, hands = site_of_polls(tmp_path)
     here = cast(GatewayContext, Here(loaded, hands.clock))
 
-    async def page(portions: Portions, cursor: str | None, limit: int) -> Any:
+    async def page(portions: Portions[Database], cursor: str | None, limit: int) -> Any:
         asked = ReadingPage.model_validate({"meter": METER, "limit": limit, "cursor": cursor})
         call = Call(here, "/api/v1/readings", asked, None, portions=portions)
         response = await readings.readings(call)
@@ -152,7 +153,7 @@ def test_a_cursor_whose_readings_were_pruned_is_gone_and_one_that_lost_nothing_i
 
     async def test() -> None:
         with closing(db_readers(loaded.database, 1, "lists")) as lister:
-            portions = Portions(lister)
+            portions = Portions[Database](lister)
             early, _ = await page(portions, None, 3)
             late, _ = await page(portions, None, 147)
             while prune(hands.store, [], 1 << 60, lambda store, batch: None):

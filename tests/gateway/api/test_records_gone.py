@@ -10,6 +10,7 @@ import pytest
 
 from gateway.api import records
 from gateway.api.route import Call, Rest
+from gateway.api.shapes import route
 from gateway.api.shapes.parameters import OfRecord
 from gateway.api.shapes.problems import Refusal
 from gateway.records import StoredRecord
@@ -40,7 +41,7 @@ def pruned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gone]:
         here = cast(GatewayContext, Here(loaded, hands.clock))
         asked = OfRecord(gateway=loaded.gateway_id, meter=row.meter, epoch=row.epoch.hex(), seq=row.seq)
         with closing(Database(loaded.database, read_only=True)) as store, pytest.raises(Refusal) as found:
-            look(Call(here, "/api/v1/records", asked, None))(store)
+            look(route.Call(here, "/api/v1/records", asked, None))(store)
         return found.value.status, found.value.refused.code
 
     yield rows, refused

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.api.shapes.token_file import MOST, Tokens, add_token, read_tokens, tokens_file
 from gateway.api.shapes.tokens import hash_of
-from gateway.api.token_file import MOST, Tokens, add_token, read_tokens, tokens_file
 from gateway.config.model import Config
 from gateway.errors import ConfigError, Declined
 from gateway.messages.message import Message
@@ -34,7 +34,7 @@ def test_a_token_is_printed_once_and_kept_as_a_hash(loaded: Config) -> None:
     done = meterseal("add", loaded.path, "dashboard", *options)
     assert done.code == 0, done.err
     text = done.out.strip()
-    file = tokens_file(loaded)
+    file = tokens_file(loaded.keys)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert text not in file.read_text()
     kept = read_tokens(file)["dashboard"]
@@ -64,7 +64,7 @@ def test_what_makes_no_token_leaves_no_file(loaded: Config, arguments: tuple[str
     done = meterseal(arguments[0], loaded.path, *arguments[1:])
     assert (done.code, done.out) == (code, "")
     assert "Traceback" not in done.err
-    assert not tokens_file(loaded).exists()
+    assert not tokens_file(loaded.keys).exists()
 
 
 def test_a_name_is_taken_once_and_there_is_room_for_so_many(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_file_that_is_none_opens_nothing(tmp_path: Path, text: str, code: str)
 
 
 def test_a_backup_without_a_passphrase_has_no_tokens(loaded: Config, tmp_path: Path) -> None:
-    add_token(tokens_file(loaded), "a", "status", None, None, bytes(32))
+    add_token(tokens_file(loaded.keys), "a", "status", None, None, bytes(32))
     loaded.data.mkdir(exist_ok=True)
     Database(loaded.database).close()
     made = backup(loaded, tmp_path / "site.tar", "test/1", 1_800_000_000_000)

@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
+from gateway.api.shapes.reading_lines import COLUMNS
 from gateway.cli.readings_view import print_readings
 from gateway.config.model import Config
-from gateway.history.value_lines import COLUMNS
 from gateway.process.console import console
 from gateway.records import PollResult, Timestamp
 from gateway.status.readings import reading_values

@@ -1,4 +1,5 @@
-"""HTTP API as an ASGI application: who asks, what for, and each refusal as a problem. Event loop only.
+"""HTTP API of a table of routes as an ASGI application: who asks, what for, and each refusal as a problem. Event loop
+only.
 
 A request is admitted by its token, read by the model of its parameters, and answered by the row of the table. Work on
 the database runs in the threads of the pages, one request at a time: the other thread is left to people.
@@ -9,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -19,19 +20,19 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
-from gateway.api.portions import Portions, Reader
-from gateway.api.route import JSON, ApiRoute, Call, Rest
 from gateway.api.shapes.models import json_of
 from gateway.api.shapes.parameters import read
+from gateway.api.shapes.portions import Portions, Reader
 from gateway.api.shapes.problems import MEDIA_TYPE, Refusal, problem
+from gateway.api.shapes.route import JSON, ApiRoute, Call, Rest
+from gateway.api.shapes.token_file import Tokens
 from gateway.api.shapes.tokens import Token
-from gateway.api.table import ROUTES
-from gateway.api.token_file import Tokens
 from gateway.errors import ConfigError, GatewayError, StoreError
 from gateway.messages.message import Message
-from gateway.runtime.context import GatewayContext
-from gateway.storage.database import Database
 from ledger_client.http_server.token_bucket import Buckets
+
+S = TypeVar("S")
+D = TypeVar("D")
 
 log = logging.getLogger("meterseal.pages")
 
@@ -42,22 +43,39 @@ AGAIN_S = 2
 """After so many seconds a client may ask again when there is no time for it."""
 
 
-class Api:
-    """The application. ``busy``: what ``readers`` raises when they have no time."""
+class Api(Generic[S, D]):
+    """The application."""
 
     def __init__(
         self,
-        site: GatewayContext,
-        readers: Reader,
-        portions: Portions,
+        routes: Sequence[ApiRoute[S, D, Any]],
+        site: S,
+        readers: Reader[D],
+        portions: Portions[D],
         tokens: Tokens,
+        *,
         busy: type[GatewayError],
+        knows: Callable[[str], bool],
+        now_ms: Callable[[], int],
         rate: float = RATE,
     ) -> None:
+        """
+        Args:
+            routes: the table, in the order in which paths are compared.
+            site: what their functions look at.
+            readers: the threads that read the database.
+            portions: writes long lists.
+            tokens: who may ask.
+            busy: what ``readers`` raises when they have no time.
+            knows: whether there is a gateway of this name.
+            now_ms: the time by which tokens end, Unix ms.
+            rate: requests a second of one token.
+        """
         self._site, self._readers, self._portions, self._tokens, self._busy = site, readers, portions, tokens, busy
+        self._knows, self._now_ms = knows, now_ms
         self._rate = Buckets(rate, burst_s=1)
         self._turn, self._waiting = asyncio.Lock(), 0
-        endpoints = [Route(one.path, partial(self._answered, one), methods=["GET"]) for one in ROUTES]
+        endpoints = [Route(one.path, partial(self._answered, one), methods=["GET"]) for one in routes]
         self._router = Router(endpoints, redirect_slashes=False, default=self._unknown)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,7 +85,7 @@ class Api:
         request = Request(scope)
         await _refused(request, Refusal(Message("path-unknown", path=request.url.path[:200])))(scope, receive, send)
 
-    async def _answered(self, route: ApiRoute[Any], request: Request) -> Response:
+    async def _answered(self, route: ApiRoute[S, D, Any], request: Request) -> Response:
         try:
             return await self._answer(route, request)
         except Refusal as refusal:
@@ -80,15 +98,15 @@ class Api:
             log.exception("%s %s failed", request.method, request.url.path)
             return _refused(request, Refusal(Message("api-fault")))
 
-    async def _answer(self, route: ApiRoute[Any], request: Request) -> Response:
+    async def _answer(self, route: ApiRoute[S, D, Any], request: Request) -> Response:
         token = self._admitted(route, request)
         parameters = read(route.parameters, request.path_params, request.query_params.multi_items())
-        if token is not None and token.meter is not None:
-            parameters = parameters.bound_to(token.meter)
+        if token is not None:
+            parameters = parameters.bound_to(token)
         asked = getattr(parameters, "gateway", None)
-        if asked is not None and asked != self._site.config.gateway_id:
+        if asked is not None and not self._knows(asked):
             raise Refusal(Message("gateway-unknown", gateway=asked))
-        call: Call[Any] = Call(
+        call: Call[S, D, Any] = Call(
             self._site, route.path, parameters, token, partial(self._holds, request, token), self._portions
         )
         if route.stream is not None:
@@ -96,7 +114,7 @@ class Api:
         assert route.look is not None
         return await self._made(call, route.look)
 
-    async def _made(self, call: Call[Any], look: Callable[[Call[Any]], Rest]) -> Response:
+    async def _made(self, call: Call[S, D, Any], look: Callable[[Call[S, D, Any]], Rest[D]]) -> Response:
         if self._waiting >= MOST_WAITING:
             raise _later(Message("api-busy"))
         self._waiting += 1
@@ -108,7 +126,7 @@ class Api:
 
     # — who asks —
 
-    def _admitted(self, route: ApiRoute[Any], request: Request) -> Token | None:
+    def _admitted(self, route: ApiRoute[S, D, Any], request: Request) -> Token | None:
         """The token of a request; None where the route asks for none. Raises Refusal."""
         if route.scope is None:
             return None
@@ -119,7 +137,7 @@ class Api:
         wrong = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
         if token is None:
             raise Refusal(Message("token-unknown"), wrong)
-        if token.is_expired(self._site.clock.now_ms()):
+        if token.is_expired(self._now_ms()):
             raise Refusal(Message("token-expired", name=token.name), wrong)
         if wait_s := self._rate.take(token.hash):
             raise Refusal(Message("requests-too-many", limit=round(RATE)), _retry(wait_s))
@@ -139,7 +157,7 @@ class Api:
         if token is None:
             return True
         try:
-            return self._found(_bearer(request)) == token and not token.is_expired(self._site.clock.now_ms())
+            return self._found(_bearer(request)) == token and not token.is_expired(self._now_ms())
         except Refusal:
             return False
 
@@ -151,7 +169,7 @@ def _bearer(request: Request) -> str:
     return text.strip() if scheme.lower() == "bearer" else ""
 
 
-def _response(rest: Rest, store: Database) -> Response:
+def _response(rest: Rest[D], store: D) -> Response:
     found = rest(store)
     return Response(json_of(found), media_type=JSON) if isinstance(found, BaseModel) else found
 

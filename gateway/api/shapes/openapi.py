@@ -10,9 +10,9 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from pydantic_core import core_schema
 
-from gateway.api.route import JSON, ApiRoute
 from gateway.api.shapes.models import Problem
 from gateway.api.shapes.problems import MEDIA_TYPE, STATUS
+from gateway.api.shapes.route import JSON, ApiRoute
 
 _REF: Final = "#/components/schemas/{model}"
 _ALWAYS: Final = (400, 404, 421, 429, 431, 500, 503)
@@ -23,11 +23,6 @@ _ADDED: Final = {
     429: {"Retry-After": "Seconds to wait."},
     503: {"Retry-After": "Seconds to wait."},
 }
-_ABOUT: Final = (
-    "Readings, states and proofs of a Meterseal gateway, read only. Every item names its gateway; what is not known "
-    "has no key; times are RFC 3339; numbers have the decimals that were recorded. Errors are RFC 9457 documents with "
-    "a code. Tokens: `meterseal token add CONFIG NAME --scope status|readings|proofs`."
-)
 
 
 class _Schemas(GenerateJsonSchema):
@@ -43,8 +38,8 @@ class _Schemas(GenerateJsonSchema):
         return found
 
 
-def document(routes: Sequence[ApiRoute[Any]]) -> bytes:
-    """The description as JSON."""
+def document(routes: Sequence[ApiRoute[Any, Any, Any]], about: str) -> bytes:
+    """The description as JSON. ``about``: whose API it is."""
     answers = [(route.answer, "serialization") for route in routes if route.answer is not None]
     asked = [(model, "validation") for model in dict.fromkeys(route.parameters for route in routes)]
     models: list[Any] = [*dict.fromkeys([*answers, (Problem, "serialization")]), *asked]
@@ -54,7 +49,7 @@ def document(routes: Sequence[ApiRoute[Any]]) -> bytes:
     operations = {route.path: _operation(route, parameters[route.parameters], refs) for route in routes}
     whole = {
         "openapi": "3.1.0",
-        "info": {"title": "Meterseal", "version": "1", "description": _ABOUT},
+        "info": {"title": "Meterseal", "version": "1", "description": about},
         "paths": {route.path: {route.method.lower(): operations[route.path]} for route in routes},
         "components": {
             "schemas": schemas,
@@ -64,7 +59,7 @@ def document(routes: Sequence[ApiRoute[Any]]) -> bytes:
     return json.dumps(whole, ensure_ascii=False).encode()
 
 
-def _operation(route: ApiRoute[Any], schema: Mapping[str, Any], refs: Mapping[Any, Any]) -> dict[str, Any]:
+def _operation(route: ApiRoute[Any, Any, Any], schema: Mapping[str, Any], refs: Mapping[Any, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {media: {"schema": dict(one)} for media, one in route.media.items()}
     if route.answer is not None:
         content = {JSON: {"schema": refs[(route.answer, "serialization")]}, **content}

@@ -16,18 +16,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import Declined, GatewayError
 from gateway.messages.message import Message
-from gateway.storage.database import Database
 
 log = logging.getLogger("meterseal.pages")
 
 T = TypeVar("T")
+D = TypeVar("D")
+"""One state of a database."""
+_D = TypeVar("_D", contravariant=True)
+_R = TypeVar("_R", covariant=True)
 
 MOST = 16
 """Lists that are written at once; they are what waits for the thread."""
@@ -44,26 +47,26 @@ class TooMany(Declined):
     """Too many lists are being written."""
 
 
-class Reader(Protocol):
+class Reader(Protocol[_R]):
     """A thread that reads the database."""
 
-    async def call(self, function: Callable[[Database], T]) -> T:
+    async def call(self, function: Callable[[_R], T]) -> T:
         """What ``function(store)`` gives, run in the thread on one state of the database."""
         ...
 
 
-class Listing(Protocol):
+class Listing(Protocol[_D]):
     """One list. Its methods run in the thread, one after the other, each on a state of the database of its own."""
 
     media_type: str
     headers: Mapping[str, str]
     """Of the answer; known once it has begun."""
 
-    def begin(self, store: Database) -> None:
+    def begin(self, store: _D) -> None:
         """Find what it is of. Raises GatewayError: what is answered in its place."""
         ...
 
-    def portion(self, store: Database) -> bytes:
+    def portion(self, store: _D) -> bytes:
         """What comes next; b"" where there is nothing yet. Raises GatewayError: it ends here."""
         ...
 
@@ -77,11 +80,11 @@ class Listing(Protocol):
         ...
 
 
-class Portions:
+class Portions(Generic[D]):
     """Writes lists by the ``reader``, a thread for them alone."""
 
     def __init__(
-        self, reader: Reader, most: int = MOST, send_s: float = SEND_S, now_s: Callable[[], float] = time.monotonic
+        self, reader: Reader[D], most: int = MOST, send_s: float = SEND_S, now_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._reader, self._most, self.send_s, self._now_s = reader, most, send_s, now_s
         self.open = 0
@@ -91,7 +94,7 @@ class Portions:
         self.rest_s = 0.0
         """For which the thread rests; set by the event loop, read by the thread."""
 
-    async def answer(self, listing: Listing, holds: Callable[[], bool] = lambda: True) -> Response:
+    async def answer(self, listing: Listing[D], holds: Callable[[], bool] = lambda: True) -> Response:
         """The answer whose body is this list. ``holds``: whether whoever asked may still have it; where not, the
         connection ends within the list.
 
@@ -104,7 +107,7 @@ class Portions:
         self.open += 1
         try:
 
-            def begin(store: Database) -> bytes:
+            def begin(store: D) -> bytes:
                 listing.begin(store)
                 return listing.portion(store)
 
@@ -114,7 +117,7 @@ class Portions:
             raise
         return _Written(self, listing, first, holds)
 
-    async def next(self, listing: Listing) -> tuple[bytes, bool]:
+    async def next(self, listing: Listing[D]) -> tuple[bytes, bool]:
         """The next portion, and whether it is the last one."""
         try:
             data = await self._made(listing.portion)
@@ -123,10 +126,10 @@ class Portions:
             return listing.cut_short(error), True
         return data, listing.over
 
-    async def _made(self, portion: Callable[[Database], bytes]) -> bytes:
+    async def _made(self, portion: Callable[[D], bytes]) -> bytes:
         """A portion, and how long the thread is to rest before the next."""
 
-        def made(store: Database) -> tuple[bytes, float]:
+        def made(store: D) -> tuple[bytes, float]:
             time.sleep(self.rest_s)
             return portion(store), self._now_s()
 
@@ -139,7 +142,7 @@ class Portions:
 class _Written(Response):
     """A list on its way to its client."""
 
-    def __init__(self, portions: Portions, listing: Listing, first: bytes, holds: Callable[[], bool]) -> None:
+    def __init__(self, portions: Portions[Any], listing: Listing[D], first: bytes, holds: Callable[[], bool]) -> None:
         super().__init__(media_type=listing.media_type, headers=dict(listing.headers))
         del self.headers["content-length"]
         self._portions, self._listing, self._first, self._holds = portions, listing, first, holds

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from gateway.api.shapes.tokens import SCOPES, Scope, Token, hash_of, written
-from gateway.config.model import Config
 from gateway.errors import ConfigError, Declined
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
@@ -25,12 +24,12 @@ from ledger_client.transport.access import AccessError, read_file
 
 FILE = "api.tokens"
 MOST = 200
-_KEYS = {"name", "scope", "hash", "meter", "expires_ms"}
+_KEYS = {"name", "scope", "hash", "gateway", "meter", "expires_ms"}
 
 
-def tokens_file(config: Config) -> Path:
-    """Where the tokens of a gateway stand."""
-    return config.keys / FILE
+def tokens_file(keys: Path) -> Path:
+    """Where the tokens stand in a folder of keys."""
+    return keys / FILE
 
 
 def read_tokens(path: Path) -> dict[str, Token]:
@@ -58,10 +57,11 @@ def _token(path: Path, entry: Any) -> Token:
         case {"name": str(name), "scope": scope, "hash": str(hash_)} if (
             is_name(name) and scope in SCOPES and len(hash_) == 64 and not set(hash_) - set("0123456789abcdef")
         ):
-            meter, expires_ms = entry.get("meter"), entry.get("expires_ms")
+            gateway, meter, expires_ms = entry.get("gateway"), entry.get("meter"), entry.get("expires_ms")
+            named = all(one is None or is_name(one) for one in (gateway, meter))
             ends = expires_ms is None or (type(expires_ms) is int and 0 <= expires_ms <= MAX_TIME_MS)
-            if not set(entry) - _KEYS and (meter is None or is_name(meter)) and ends:
-                return Token(name, scope, hash_, meter, expires_ms)
+            if not set(entry) - _KEYS and named and ends:
+                return Token(name, scope, hash_, meter, expires_ms, gateway)
     raise ConfigError(path, "token", Message("tokens-entry-invalid"))
 
 
@@ -79,6 +79,8 @@ def _write(path: Path, tokens: Mapping[str, Token]) -> None:
 
 def _entry(token: Token) -> str:
     lines = ["", "[[token]]", f'name = "{token.name}"', f'scope = "{token.scope}"', f'hash = "{token.hash}"']
+    if token.gateway is not None:
+        lines.append(f'gateway = "{token.gateway}"')
     if token.meter is not None:
         lines.append(f'meter = "{token.meter}"')
     if token.expires_ms is not None:
@@ -86,7 +88,15 @@ def _entry(token: Token) -> str:
     return "\n".join((*lines, ""))
 
 
-def add_token(path: Path, name: str, scope: Scope, meter: str | None, expires_ms: int | None, random: bytes) -> str:
+def add_token(
+    path: Path,
+    name: str,
+    scope: Scope,
+    meter: str | None,
+    expires_ms: int | None,
+    random: bytes,
+    gateway: str | None = None,
+) -> str:
     """Add a token that ``random`` makes (``tokens.BITS`` of it): its text, which nobody can give again.
 
     Raises Declined: there is one of this name, or too many; ConfigError: the file cannot be used.
@@ -98,7 +108,7 @@ def add_token(path: Path, name: str, scope: Scope, meter: str | None, expires_ms
             raise Declined(Message("token-exists", path=str(path), name=name))
         if len(before) >= MOST:
             raise Declined(Message("tokens-too-many", path=str(path), limit=MOST))
-        _write(path, before | {name: Token(name, scope, hash_of(text) or "", meter, expires_ms)})
+        _write(path, before | {name: Token(name, scope, hash_of(text) or "", meter, expires_ms, gateway)})
     return text
 
 
