@@ -1,6 +1,8 @@
 """Exception hierarchy of the control room.
 
 ControlRoomError             root; its text says what, where and the fix
+├── IntakeError              the broker cannot be used
+│   └── NoStream                 … it has no stream of MQTT messages yet, since no MQTT client ever connected
 └── DatabaseError            PostgreSQL cannot be used: the machine's fault, or its operator's
     ├── DatabaseAway         … there is no connection, or it broke: what was not committed is done again
     ├── DatabaseFull         … there is no space left: wait
@@ -16,6 +18,14 @@ from gateway.errors import GatewayError
 
 class ControlRoomError(GatewayError):
     """Refusal or failure that the operator reads in place of what was asked: what, where, the fix."""
+
+
+class IntakeError(ControlRoomError):
+    """The broker cannot be reached, or does not allow what is needed."""
+
+
+class NoStream(IntakeError):
+    """The broker has no ``$MQTT_msgs`` yet."""
 
 
 class DatabaseError(ControlRoomError):

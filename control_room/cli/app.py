@@ -6,17 +6,35 @@ Exit codes: 0 done, 1 the answer is no, 2 wrong usage or configuration.
 from __future__ import annotations
 
 import sys
+from typing import ClassVar
 
 import click
 
-from ledger_client.click_help import HELP
+from control_room.cli.commands import COMMANDS
+from gateway.process import log_setup
+from gateway.process.log_setup import FORMS, Form
+from ledger_client.click_help import HELP, Grouped
 from ledger_client.release import release_option
 
 
-@click.group(context_settings=HELP)
+class _Commands(Grouped):
+    headings: ClassVar = COMMANDS
+
+
+@click.group(cls=_Commands, context_settings=HELP)
 @release_option
-def cli() -> None:
+@click.option("-v", "--verbose", is_flag=True, help="Log more.")
+@click.option(
+    "--log",
+    "form",
+    type=click.Choice(FORMS),
+    default="auto",
+    show_default=True,
+    help="Log format: text or JSON lines; auto: fields if the log goes to a journal, else text.",
+)
+def cli(verbose: bool, form: Form) -> None:
     """Verify and keep every record of many gateways, and show what is missing."""
+    log_setup.start(form, verbose=verbose)
 
 
 def main() -> None:

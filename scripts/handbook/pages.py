@@ -28,6 +28,7 @@ MENU = {
         "ledger",
         "evm",
         "bridge",
+        "control-room",
     ],
     "How it works": ["architecture", "fieldbus", "storage", "feeds", "sparkplug", "notifications", "decisions"],
     "Reference": ["configuration", "keys", "commands", "quantities", "alarms", "metrics", "formats", "compatibility"],

@@ -114,6 +114,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         ".",
         "judging",
         "store",
+        "intake",
         "cli",
     ),
     "firmware_sim": (
@@ -132,8 +133,6 @@ FEW: dict[tuple[str, str], str] = {
     ("ledger_client", "cli.terminal"): "both `cli` and `cli.certificates` stand on it, and `cli` above has its number",
     ("gateway", "cli.access"): "who may come in, people and programs; `cli` above has its number",
     ("gateway", "accounting.certified"): "it stands behind a wall: it alone connects",
-    ("control_room", "."): "the ground",
-    ("control_room", "cli"): "the command",
     ("firmware_sim", "."): "the ground",
 }
 """Rooms of one or two modules, and why they merge with no other."""
@@ -231,6 +230,7 @@ WALLS = (
         "only the intake speaks to NATS",
         around=("control_room",),
         bans=("nats",),
+        doors=("control_room.intake",),
         reason="what is acknowledged, and when, is decided in one room",
     ),
     Wall(

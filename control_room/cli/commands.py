@@ -1,0 +1,17 @@
+"""Commands of `meterseal-control` in order of use: where each is, and what ``--help`` lists of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ledger_client.click_help import Entry, Table
+
+COMMANDS: Final[Table] = {
+    "Set up": {
+        "init": Entry(
+            "control_room.cli.init:init",
+            "Make DIR/CONTROL.toml, the tables of the database and the consumer at the broker; with an existing "
+            "CONTROL.toml what it names.",
+        ),
+    },
+}
