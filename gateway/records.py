@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from gateway.clock import Clock
 from gateway.messages.message import Message
-from ledger_client.formats.record import Body, Event
+from ledger_client.formats.record import Body, Event, is_commissioning_record
 from ledger_client.formats.senml import Reading
 from ledger_client.messages import Sentence
 
@@ -37,6 +37,15 @@ RATIO_DIFFERS = "ratio-differs"
 ``configured`` and the one ``read``; none in it: they agree again."""
 SCHEDULE = "schedule"
 """New grids that belong to no other event, or found no room in it."""
+COMMISSIONING = "commissioning"
+"""What a commissioning record is called on pages and by the API."""
+SENTENCES = ("text", "why", "reason")
+"""Facts of events beside which a message may be signed: the same sentence as a code with its facts."""
+
+
+def event_name(event: Event) -> str:
+    """What an event is called by: its name, but for a commissioning record, which shares that of a first identity."""
+    return COMMISSIONING if is_commissioning_record(event) else event.name
 
 
 class Timestamp(NamedTuple):

@@ -95,6 +95,11 @@ class Database:
         with self.errors():
             return self.connection.execute(sql, values or None).fetchall()
 
+    def named(self, sql: LiteralString, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        """Every row of a query whose values have names."""
+        with self.errors():
+            return self.connection.execute(sql, values).fetchall()
+
     def run(self, sql: LiteralString | psycopg.sql.SQL | psycopg.sql.Composed, *values: object) -> int:
         """Run one statement; how many rows it changed."""
         with self.errors():

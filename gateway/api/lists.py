@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gateway.api.meters import text_of
-from gateway.api.records import event_of
 from gateway.api.route import Call, Rest
 from gateway.api.shapes import models
+from gateway.api.shapes.bodies import event_of
 from gateway.api.shapes.models import Listed, time
 from gateway.api.shapes.parameters import AlarmPage, MeterPage, Page
 from gateway.api.shapes.problems import Refusal
@@ -114,7 +114,7 @@ def events(call: Call[MeterPage]) -> Rest:
         for _, row in found[: asked.limit]:
             body = parsed_body(row)
             assert isinstance(body, Event), "the table says so"
-            items.append(event_of(gateway, row, body, fields=whole))
+            items.append(event_of(gateway, row.meter, row.time_ms, row.id, body, fields=whole))
         return Listed[models.Event](items=tuple(items), next=following)
 
     return rest

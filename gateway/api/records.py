@@ -8,18 +8,17 @@ from starlette.responses import Response
 
 from gateway.api.route import Call, Rest
 from gateway.api.shapes import models
-from gateway.api.shapes.bodies import coverage_of, plain, reading_of
+from gateway.api.shapes.bodies import coverage_of, event_of, reading_of
 from gateway.api.shapes.parameters import OfRecord
 from gateway.api.shapes.problems import Refusal
-from gateway.dashboard.pages.events import SENTENCES, event_name
 from gateway.dashboard.pages.record_state import States
 from gateway.errors import GatewayError, NotYet, StoreError
 from gateway.evidence import prove
 from gateway.messages.message import Message
-from gateway.records import ALARM, GATEWAY, StoredRecord
+from gateway.records import StoredRecord
 from gateway.status.readings import parsed_body
 from gateway.storage.database import Database
-from ledger_client.formats.record import Coverage, Event, parse_record, record_hash
+from ledger_client.formats.record import Coverage, parse_record, record_hash
 from ledger_client.formats.senml import Reading
 
 MSEAL = "application/octet-stream"
@@ -95,24 +94,4 @@ def _content(gateway: str, row: StoredRecord, reversed_: bool) -> dict[str, Any]
         return {"reading": reading_of(gateway, row.meter, body, reversed_, row.id, clock)}
     if isinstance(body, Coverage):
         return {"coverage": coverage_of(body)}
-    return {"event": event_of(gateway, row, body, fields=True)}
-
-
-def event_of(gateway: str, row: StoredRecord, body: Event, *, fields: bool) -> models.Event:
-    """An event. ``fields``: with what it says besides."""
-    facts = dict(body.fields)
-    sentence = next((key for key in SENTENCES if isinstance(facts.get(key), str)), None)
-    message = models.message_of(facts) if sentence else {}
-    alarm = {key: facts[key] for key in ("code", "raised", "line") if key in facts} if body.name == ALARM else {}
-    rest = {key: plain(one) for key, one in facts.items() if key not in {sentence, *message, *alarm}}
-    return models.Event(
-        gateway=gateway,
-        meter=None if row.meter == GATEWAY else row.meter,
-        time=models.at(row.time_ms),
-        event=event_name(body),
-        **alarm,
-        text=facts[sentence] if sentence else None,
-        **message,
-        fields=(rest or None) if fields else None,
-        record=row.id,
-    )
+    return {"event": event_of(gateway, row.meter, row.time_ms, row.id, body, fields=True)}

@@ -10,6 +10,7 @@ CREATE TABLE gateways (
     name text COLLATE "C" NOT NULL UNIQUE,
     heard timestamptz,                      -- when something of it that holds last came in
     newest timestamptz,                     -- the latest time of its records
+    clock "char",                           -- the letter of its clock in its newest record
     status jsonb,                           -- as it says itself, and since when it says so
     status_at timestamptz,
     records bigint NOT NULL DEFAULT 0,      -- since this database was made: new rows, and what added none
@@ -21,6 +22,8 @@ CREATE TABLE meters (
     id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     gateway int NOT NULL REFERENCES gateways,
     name text COLLATE "C" NOT NULL,         -- "gateway": its own events
+    configured jsonb,                       -- role, profile, period … by its gateway's newest event `configuration`
+    configured_at timestamptz,
     UNIQUE (gateway, name)
 );
 
@@ -150,6 +153,7 @@ CREATE TABLE batches (
     PRIMARY KEY (gateway, batch, statement_id)  -- two under one number: the gateway equivocates
 );
 CREATE INDEX ON batches (gateway, batch) WHERE state <> 'proven';
+CREATE INDEX ON batches (gateway, to_at);
 
 CREATE TABLE holes (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -218,6 +222,7 @@ CREATE TABLE alarms (
 CREATE UNIQUE INDEX alarms_open ON alarms (gateway, source, meter, code, line) NULLS NOT DISTINCT WHERE cleared IS NULL;
 CREATE INDEX ON alarms (gateway, source, meter, code, line, raised);
 CREATE INDEX ON alarms (raised);
+CREATE INDEX ON alarms (id) WHERE acked IS NULL OR cleared IS NULL;
 
 CREATE TABLE counters (                     -- of what belongs to no gateway that is known: refused
     name text PRIMARY KEY,

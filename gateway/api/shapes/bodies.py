@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gateway.api.shapes import models
+from gateway.records import ALARM, GATEWAY, SENTENCES, event_name
 from gateway.verdicts import verdict, worst
-from ledger_client.formats.record import Coverage
+from ledger_client.formats.record import Coverage, Event
 from ledger_client.formats.senml import Quality, Reading, Value
 from ledger_client.verification.value_words import quality_phrases
 
@@ -50,6 +51,30 @@ def coverage_of(body: Coverage) -> models.Coverage:
         due=body.due,
         recorded=body.recorded,
         missed=dict(body.missed),
+    )
+
+
+_ALARM: Mapping[str, type] = {"code": str, "raised": bool, "line": str}
+"""Facts of an event `alarm` that have keys of their own."""
+_MESSAGE: Mapping[str, type] = {"message": str, "facts": dict}
+
+
+def event_of(gateway: str, meter: str, time_ms: int, record: str, body: Event, *, fields: bool) -> models.Event:
+    """An event of a record. ``fields``: with what it says besides, what is not of its usual kind among it."""
+    facts = dict(body.fields)
+    sentence = next((key for key in SENTENCES if isinstance(facts.get(key), str)), None)
+    kinds = {**(_MESSAGE if sentence else {}), **(_ALARM if body.name == ALARM else {})}
+    apart = {key: plain(facts[key]) for key, kind in kinds.items() if type(facts.get(key)) is kind}
+    rest = {key: plain(one) for key, one in facts.items() if key not in {sentence, *apart}}
+    return models.Event(
+        gateway=gateway,
+        meter=None if meter == GATEWAY else meter,
+        time=models.at(time_ms),
+        event=event_name(body),
+        text=facts[sentence] if sentence else None,
+        **apart,
+        fields=(rest or None) if fields else None,
+        record=record,
     )
 
 

@@ -10,7 +10,7 @@ from gateway.dashboard.shell.time.asked_range import Bounds
 from gateway.dashboard.shell.time.paging import Page, Turn, page_of
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message
-from gateway.records import ALARM, GATEWAY, StoredRecord
+from gateway.records import ALARM, GATEWAY, SENTENCES, StoredRecord, event_name
 from gateway.storage.database import Database
 from gateway.storage.record_tables import EVERYTHING, Within
 from gateway.storage.summary_tables import SLACK_MS
@@ -19,9 +19,6 @@ from ledger_client.verification.value_words import number_text
 
 PAGE = 40
 LONGEST = 240
-SENTENCES = ("text", "why", "reason")
-"""Facts of events beside which a message may be signed: the same sentence as a code with its facts."""
-COMMISSIONING = "commissioning"
 OF_COMMISSIONING = ("identity", "profile", "by")
 OF_METERS = {"meters", "grids", "stopped"}
 """Facts for each meter: too many for a line, which shows the meters' names."""
@@ -113,11 +110,6 @@ def _happened(row: Any) -> Happened:
     of_meters = {table: list(fields[table]) for table in OF_METERS & fields.keys()}
     facts = tuple((key, plain(value)) for key, value in sorted((fields | of_meters).items()))
     return Happened(row.meter, row.epoch, row.seq, row.time_ms, event_name(body), code, raised, sentence, facts)
-
-
-def event_name(event: Event) -> str:
-    """What an event is called by: its name, but for a commissioning record, which shares that of a first identity."""
-    return COMMISSIONING if is_commissioning_record(event) else event.name
 
 
 def worded(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from gateway.config.model import Config
-from gateway.dashboard.pages.events import event_name, places_within
+from gateway.dashboard.pages.events import places_within
 from gateway.dashboard.pages.record_state import State, States
 from gateway.dashboard.pages.values import headline
 from gateway.dashboard.shell.page import NotFound
 from gateway.dashboard.shell.time.asked_range import Bounds, stamp
 from gateway.dashboard.shell.time.paging import Page, Turn, page_of
 from gateway.messages.message import Message
-from gateway.records import GATEWAY, StoredRecord
+from gateway.records import GATEWAY, StoredRecord, event_name
 from gateway.storage.database import Database
 from gateway.storage.record_reader import read_body, read_reading
 from gateway.storage.record_tables import Within

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from gateway.dashboard.pages.events import event_name, plain, worded
+from gateway.dashboard.pages.events import plain, worded
 from gateway.dashboard.pages.records import records_address
 from gateway.dashboard.render import figures_words, totals_words
 from gateway.dashboard.render.commissioned import commissioned
@@ -23,6 +23,7 @@ from gateway.devices.points import Point
 from gateway.messages.alarm_kinds import LINE_CODES
 from gateway.messages.languages import Stored, in_language
 from gateway.messages.reasons import CAUSES
+from gateway.records import event_name
 from gateway.totals.periods import PERIODS
 from gateway.verdicts import VERDICTS
 from ledger_client.formats.senml import Number, Quality

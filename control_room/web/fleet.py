@@ -1,0 +1,187 @@
+"""Facts of the fleet: how each gateway of the trust file stands, heard or not, worst first.
+
+What a gateway says of itself in its status is a claim and named as one (``claimed``); everything else follows from what
+was verified when it came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import Final
+
+from control_room.store import fleet as rows
+from control_room.store.connection import Database
+from control_room.store.fleet import GatewayRow, OpenAlarms
+from gateway.messages.alarm_kinds import KINDS, SEVERITIES, Severity
+from ledger_client.formats.checks import MAX_TIME_MS
+
+AWAY_MS: Final = 180_000
+"""A gateway says each minute how it stands; after three that are missing it is away."""
+CLOCKS: Final[Mapping[str, str]] = {"S": "synchronised", "R": "synchronised", "I": "informative", "U": "unknown"}
+"""The state of a gateway's clock by the letter in its records (docs/formats.md)."""
+
+
+class Standing(StrEnum):
+    """How a gateway stands, the worst first.
+
+    ``doubtful``: an alarm says that evidence is lost or cannot be trusted; ``silent``: nothing of it ever came in;
+    ``away``: nothing came in for three minutes, or it went offline; ``lacking``: something is missing that its
+    statements count; ``troubled``: an alarm says that a function failed, or something of it was refused or forked;
+    ``unlisted``: the trust file no longer has it; ``warned``: less than that; ``well``: nothing of it.
+    """
+
+    DOUBTFUL = "doubtful"
+    SILENT = "silent"
+    AWAY = "away"
+    LACKING = "lacking"
+    TROUBLED = "troubled"
+    UNLISTED = "unlisted"
+    WARNED = "warned"
+    WELL = "well"
+
+
+_RANK: Final = {standing: rank for rank, standing in enumerate(Standing)}
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayFacts:
+    """One gateway. ``listed``: the trust file has it; ``alarms``: active ones by severity, ``unacknowledged`` those
+    that nobody has acknowledged here; ``oldest_ms``: time of the oldest record that is known to have no receipt, by its
+    statements or as it says itself (Unix ms; None: none is known)."""
+
+    row: GatewayRow
+    listed: bool
+    standing: Standing
+    alarms: Mapping[Severity, int]
+    unacknowledged: int
+    oldest_ms: int | None
+
+    @property
+    def name(self) -> str:
+        """The gateway's name."""
+        return self.row.name
+
+    @property
+    def online(self) -> bool | None:
+        """Whether it is connected, as it or its last will says; None: it never said."""
+        found = _claimed(self.row, "online")
+        return found if isinstance(found, bool) else None
+
+    @property
+    def version(self) -> str | None:
+        """Its version, as it says."""
+        found = _claimed(self.row, "version")
+        return found if isinstance(found, str) else None
+
+    @property
+    def clock(self) -> str | None:
+        """The state of its clock, by its newest record."""
+        return None if self.row.clock is None else CLOCKS.get(self.row.clock, "unknown")
+
+    @property
+    def share(self) -> float | None:
+        """Of the due polls of the day the recorded ones; None: none was due, or no coverage of today came in."""
+        return self.row.recorded / self.row.due if self.row.due and self.row.recorded is not None else None
+
+    def age_ms(self, now_ms: int) -> int | None:
+        """How old its last record is."""
+        return None if self.row.newest_ms is None else now_ms - self.row.newest_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All gateways, the worst first, at ``now_ms``; ``counts``: by standing, those without any left out;
+    ``room_alarms``: active alarms of the control room as a whole."""
+
+    now_ms: int
+    gateways: tuple[GatewayFacts, ...]
+    counts: Mapping[Standing, int]
+    room_alarms: tuple[OpenAlarms, ...]
+
+
+def fleet(db: Database, trusted: Collection[str], now_ms: int) -> Fleet:
+    """The fleet. ``trusted``: the gateways of the trust file."""
+    found = rows.gateways(db, day_of(now_ms))
+    listed = frozenset(trusted)
+    shown = [facts(row, name in listed, now_ms) for name, row in found.items() if row.id is not None or name in listed]
+    shown += [facts(GatewayRow(name), True, now_ms) for name in listed - found.keys()]
+    shown.sort(key=_worst_first)
+    counts: dict[Standing, int] = {}
+    for one in shown:
+        counts[one.standing] = counts.get(one.standing, 0) + 1
+    return Fleet(now_ms, tuple(shown), counts, rows.open_of_the_room(db))
+
+
+def some(db: Database, trusted: Collection[str], names: Sequence[str], now_ms: int) -> list[GatewayFacts]:
+    """These gateways, in this order; those alone that the trust file has or something that holds came in of."""
+    found = rows.gateways(db, day_of(now_ms), names)
+    known = [name for name in names if name in trusted or (name in found and found[name].id is not None)]
+    return [facts(found.get(name, GatewayRow(name)), name in trusted, now_ms) for name in known]
+
+
+def gateway(db: Database, trusted: Collection[str], name: str, now_ms: int) -> GatewayFacts | None:
+    """One gateway; None: neither the trust file nor the database has it."""
+    found = some(db, trusted, [name], now_ms)
+    return found[0] if found else None
+
+
+def day_of(now_ms: int) -> date:
+    """The UTC day."""
+    return datetime.fromtimestamp(now_ms / 1000, UTC).date()
+
+
+def facts(row: GatewayRow, listed: bool, now_ms: int) -> GatewayFacts:
+    """What the row of a gateway says."""
+    by_severity: dict[Severity, int] = dict.fromkeys(SEVERITIES, 0)
+    for one in row.alarms:
+        by_severity[severity(one.code)] += one.count
+    unacknowledged = sum(one.unacknowledged for one in row.alarms)
+    oldest = min(_known((row.unproven_ms, _time(row))), default=None)
+    standing = _standing(row, listed, by_severity, now_ms)
+    return GatewayFacts(row, listed, standing, by_severity, unacknowledged, oldest)
+
+
+def severity(code: str) -> Severity:
+    """The severity of an alarm; of a code that this version does not know it is taken for an error."""
+    return KINDS[code].severity if code in KINDS else "error"
+
+
+def _standing(row: GatewayRow, listed: bool, alarms: Mapping[Severity, int], now_ms: int) -> Standing:
+    if alarms["critical"]:
+        return Standing.DOUBTFUL
+    if row.id is None:
+        return Standing.SILENT
+    if row.heard_ms is None or now_ms - row.heard_ms > AWAY_MS or _claimed(row, "online") is False:
+        return Standing.AWAY
+    if row.holes:
+        return Standing.LACKING
+    if alarms["error"] or row.refused or row.forked:
+        return Standing.TROUBLED
+    if not listed:
+        return Standing.UNLISTED
+    if alarms["warning"] or row.clock == "U":
+        return Standing.WARNED
+    return Standing.WELL
+
+
+def _worst_first(one: GatewayFacts) -> tuple[int, int, int, int, str]:
+    row = one.row
+    return _RANK[one.standing], -one.alarms["critical"] - row.forked, -row.holes, row.newest_ms or 0, row.name
+
+
+def _known(times: Iterable[int | None]) -> list[int]:
+    return [time for time in times if time is not None]
+
+
+def _time(row: GatewayRow) -> int | None:
+    """The time of its oldest record without a receipt, as it says."""
+    found = _claimed(row, "oldest")
+    return found if type(found) is int and 0 <= found <= MAX_TIME_MS else None
+
+
+def _claimed(row: GatewayRow, key: str) -> object:
+    """A field of its status; None: there is none."""
+    return None if row.status is None else row.status.get(key)
