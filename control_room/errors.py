@@ -3,6 +3,8 @@
 ControlRoomError             root; its text says what, where and the fix
 ├── IntakeError              the broker cannot be used
 │   └── NoStream                 … it has no stream of MQTT messages yet, since no MQTT client ever connected
+├── ArchiveError             a file of the archive cannot be written or read: the machine's fault
+│   └── ArchiveOther             … its name bears another statement: the gateway's fault
 └── DatabaseError            PostgreSQL cannot be used: the machine's fault, or its operator's
     ├── DatabaseAway         … there is no connection, or it broke: what was not committed is done again
     ├── DatabaseFull         … there is no space left: wait
@@ -26,6 +28,14 @@ class IntakeError(ControlRoomError):
 
 class NoStream(IntakeError):
     """The broker has no ``$MQTT_msgs`` yet."""
+
+
+class ArchiveError(ControlRoomError):
+    """A file of the archive cannot be written or read."""
+
+
+class ArchiveOther(ArchiveError):
+    """The name of a batch in the archive bears another statement of its gateway, which is kept."""
 
 
 class DatabaseError(ControlRoomError):

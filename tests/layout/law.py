@@ -114,6 +114,8 @@ ORDER: dict[str, tuple[str, ...]] = {
         ".",
         "judging",
         "store",
+        "archive",
+        "completeness",
         "intake",
         "web",
         "cli",
@@ -134,6 +136,7 @@ FEW: dict[tuple[str, str], str] = {
     ("ledger_client", "cli.terminal"): "both `cli` and `cli.certificates` stand on it, and `cli` above has its number",
     ("gateway", "cli.access"): "who may come in, people and programs; `cli` above has its number",
     ("gateway", "accounting.certified"): "it stands behind a wall: it alone connects",
+    ("control_room", "archive"): "it holds no database: an auditor's files depend on none",
     ("firmware_sim", "."): "the ground",
 }
 """Rooms of one or two modules, and why they merge with no other."""
@@ -228,6 +231,13 @@ WALLS = (
         bans=("psycopg", "psycopg_pool"),
         doors=("control_room.store",),
         reason="which rows are locked in which order, and what is durable, is decided in one room",
+    ),
+    Wall(
+        "the archive knows no database",
+        around=("control_room.archive",),
+        bans=("control_room.store", "psycopg"),
+        reach=True,
+        reason="a file follows from a batch alone, so that whoever writes it writes the same",
     ),
     Wall(
         "only the intake speaks to NATS",

@@ -147,30 +147,48 @@ CREATE TABLE batches (
     iat timestamptz NOT NULL,
     arrived timestamptz NOT NULL,
     state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'complete', 'proven')),
-    why jsonb,                              -- what it lacks, as a message
+    why jsonb,                              -- what it lacks, or what is to be seen of it, as a message
+    alarm text,                             -- the kind of alarm that this belongs to
+    counted boolean NOT NULL DEFAULT false, -- its numbers stand in ranges.sealed
+    unsure boolean NOT NULL DEFAULT false,  -- numbers before it may be in a batch that is missing
+    look timestamptz,                       -- when it is looked at next (store/statements.py); NULL: when news come in
     proven_at timestamptz,
     file text,                              -- below the archive
     PRIMARY KEY (gateway, batch, statement_id)  -- two under one number: the gateway equivocates
 );
 CREATE INDEX ON batches (gateway, batch) WHERE state <> 'proven';
+<<<<<<< HEAD
 CREATE INDEX ON batches (gateway, to_at);
+=======
+CREATE INDEX ON batches (look) WHERE look IS NOT NULL;
+CREATE INDEX ON batches (gateway, alarm, batch) WHERE alarm IS NOT NULL;
+CREATE INDEX ON batches (gateway, batch) WHERE NOT counted;
+CREATE INDEX ON batches (gateway) WHERE unsure;
+>>>>>>> 77fa53e3 (Control room: completeness; what statements say must be there, holes and asking for them, batches proven and in the archive, alarms about them)
 
 CREATE TABLE holes (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     gateway int NOT NULL REFERENCES gateways,
     meter int,                              -- of records: meter, epoch, seqs and the batch that says so
     epoch int,
-    seqs int8range,
+    seqs int8multirange,
     batch bigint,
-    batches int8range,                      -- of batches: their numbers
+    places boolean NOT NULL DEFAULT false,  -- they are there, and their order does not give the root of the batch
+    batches int8multirange,                 -- of batches: their numbers
     since timestamptz NOT NULL,
-    asked int NOT NULL DEFAULT 0,
+    asked int NOT NULL DEFAULT 0,           -- so many times, last at asked_at
+    asked_at timestamptz,
     next_ask timestamptz NOT NULL,
     gone text,                              -- why the gateway cannot send it
-    closed timestamptz
+    closed timestamptz,
+    noticed boolean NOT NULL DEFAULT true   -- false: records have closed it, and its batch is to be looked at
 );
-CREATE INDEX ON holes (gateway) WHERE closed IS NULL;
+CREATE INDEX ON holes (gateway, batch) WHERE closed IS NULL;
+CREATE INDEX ON holes (meter, epoch) WHERE closed IS NULL;
 CREATE INDEX ON holes (next_ask) WHERE closed IS NULL;
+CREATE INDEX ON holes (gateway, batch) WHERE places;
+CREATE INDEX ON holes (closed) WHERE closed IS NOT NULL;
+CREATE INDEX ON holes (id) WHERE NOT noticed;
 
 -- What was not believed.
 

@@ -1,0 +1,87 @@
+"""Rounds over the batches of which something has changed: a bounded number in each, of any gateways, the ones first
+that wait longest. What a look at one batch comes to: ``look.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from control_room.archive.files import Archive
+from control_room.completeness import verdict
+from control_room.completeness.look import Context, Look
+from control_room.errors import ArchiveError
+from control_room.store import asking, holes, statements
+from control_room.store.connection import Database
+from control_room.store.names import Names
+from control_room.store.raised import set_raised
+from gateway.messages.message import Message
+from ledger_client.verification.trust import Trust
+
+MOST: Final = 100
+"""Batches of a round."""
+LEASE_MS: Final = 60_000
+_GONE: Final[Mapping[str | None, Message]] = {
+    None: Message("control-gone-not"),
+    "pruned": Message("control-gone-pruned"),
+    "lost": Message("control-gone-lost"),
+    "unknown": Message("control-gone-unknown"),
+}
+
+
+class Round(NamedTuple):
+    """What a round came to: batches that it looked at, those that are newly proven, whether there is more to do."""
+
+    looked: int = 0
+    proven: int = 0
+    more: bool = False
+
+
+class Rounds:
+    """Looks at batches, through one connection. One thread."""
+
+    def __init__(self, db: Database, archive: Archive) -> None:
+        self._db, self._archive = db, archive
+        self._names = Names(db)
+        self._trust: Trust | None = None
+        self._meters: frozenset[tuple[str, str]] = frozenset()
+
+    def round(self, trust: Trust, now_ms: int, most: int = MOST) -> Round:
+        """Look at the batches that are to be looked at. Raises DatabaseError: those that are left are looked at again
+        when their lease is over."""
+        self._know(trust)
+        db, lease_ms = self._db, now_ms + LEASE_MS
+        context = Context(db, self._names, self._archive, trust, self._meters, now_ms, lease_ms)
+        noticed = asking.notice(db, now_ms, holes.MOST)
+        keys = statements.claim(db, now_ms, lease_ms, most)
+        looked = proven = 0
+        failure: ArchiveError | None = None
+        for key in keys:
+            try:
+                proven += Look(context, key).run()
+                looked += 1
+            except ArchiveError as error:
+                failure = error
+                break  # the next one would not be written either; the leases end in a minute
+        for gateway in sorted({key.gateway for key in keys}):
+            self.raise_alarms(gateway, now_ms)
+        if keys:
+            active = {} if failure is None or failure.message is None else {verdict.ARCHIVE_FAILED: failure.message}
+            set_raised(db, None, [verdict.ARCHIVE_FAILED], active, now_ms)
+        asking.forget(db, now_ms, holes.MOST)
+        return Round(looked, proven, failure is None and (len(keys) == most or noticed == holes.MOST))
+
+    def raise_alarms(self, gateway: int, now_ms: int) -> None:
+        """Have the alarms of a gateway say what its batches say."""
+        active = {
+            alarm: Message("control-batches", n=n, batch=batch, why=Message.from_fields(why) or "")
+            for alarm, (n, batch, why) in statements.faults(self._db, gateway).items()
+        }
+        if (missing := holes.batches_missing(self._db, gateway)) is not None:
+            n, first, gone = missing
+            active[verdict.BATCHES_MISSING] = Message("control-batches-missing", n=n, batch=first, why=_GONE[gone])
+        set_raised(self._db, gateway, verdict.OF_GATEWAYS, active, now_ms)
+
+    def _know(self, trust: Trust) -> None:
+        if trust is not self._trust:
+            self._meters = frozenset((k.gateway, k.meter) for k in trust.keys if k.gateway and k.meter)
+            self._trust = trust
