@@ -157,14 +157,11 @@ CREATE TABLE batches (
     PRIMARY KEY (gateway, batch, statement_id)  -- two under one number: the gateway equivocates
 );
 CREATE INDEX ON batches (gateway, batch) WHERE state <> 'proven';
-<<<<<<< HEAD
 CREATE INDEX ON batches (gateway, to_at);
-=======
 CREATE INDEX ON batches (look) WHERE look IS NOT NULL;
 CREATE INDEX ON batches (gateway, alarm, batch) WHERE alarm IS NOT NULL;
 CREATE INDEX ON batches (gateway, batch) WHERE NOT counted;
 CREATE INDEX ON batches (gateway) WHERE unsure;
->>>>>>> 77fa53e3 (Control room: completeness; what statements say must be there, holes and asking for them, batches proven and in the archive, alarms about them)
 
 CREATE TABLE holes (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
