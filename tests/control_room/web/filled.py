@@ -107,7 +107,7 @@ def _missing(db: Database, number: dict[str, int], now_ms: int) -> None:
         )  # fmt: skip
     db.run(
         "INSERT INTO holes (gateway, batches, since, next_ask) "
-        "VALUES (%s, '[4,7)', to_timestamp(%s), to_timestamp(%s))",
+        "VALUES (%s, '{[4,7)}', to_timestamp(%s), to_timestamp(%s))",
         number[HOLED], at(now_ms), at(now_ms),
     )  # fmt: skip
     for step in (1, 2, 3):
