@@ -38,22 +38,26 @@ WHERE r.meter = %s AND r.time >= to_timestamp(%s / 1000.0) AND r.time < to_times
     AND (r.time, r.epoch, r.seq) > (to_timestamp(%s / 1000.0), %s, %s)
 ORDER BY r.time, r.epoch, r.seq LIMIT %s
 """
+# OFFSET 0: a value is taken out of its row before the rows are sorted, which else carry all of their values with them
 _STEPS: Final[LiteralString] = """
-SELECT (floor(extract(epoch FROM time) * 1000 / %(step)s) * %(step)s)::bigint AS step,
-    count(v),
-    (min(ARRAY[extract(epoch FROM time)::float8, v]) FILTER (WHERE v IS NOT NULL))[2],
-    (max(ARRAY[extract(epoch FROM time)::float8, v]) FILTER (WHERE v IS NOT NULL))[2],
+SELECT (extract(epoch FROM step) * 1000)::bigint, count(v),
+    (array_agg(v ORDER BY time) FILTER (WHERE v IS NOT NULL))[1],
+    (array_agg(v ORDER BY time DESC) FILTER (WHERE v IS NOT NULL))[1],
     min(v), max(v), avg(v), bit_or(bits), count(*)
 FROM (
-    SELECT r.time, q.bits,
-        CASE WHEN q.bits & %(unusable)s = 0 AND q.bits & ~%(known)s::bigint = 0 THEN r.num[s.place] END AS v
-    FROM readings r
-    JOIN (SELECT id, array_position(names, %(point)s) AS place FROM shapes) s ON s.id = r.shape
-    CROSS JOIN LATERAL (SELECT CASE cardinality(r.quality) WHEN 1 THEN r.quality[1]
-        ELSE coalesce(r.quality[s.place], 0) END AS bits) q
-    WHERE r.meter = %(meter)s AND r.time >= to_timestamp(%(from)s / 1000.0) AND r.time < to_timestamp(%(to)s / 1000.0)
-        AND s.place IS NOT NULL
-) x GROUP BY step ORDER BY step
+    SELECT time, bits, date_bin(%(step)s * interval '1 millisecond', time, timestamptz 'epoch') AS step,
+        CASE WHEN bits & %(unusable)s = 0 AND bits & ~%(known)s::bigint = 0 THEN v END AS v
+    FROM (
+        SELECT r.time, r.num[s.place] AS v,
+            CASE WHEN r.quality IS NULL THEN 0 WHEN cardinality(r.quality) = 1 THEN r.quality[1]
+                ELSE coalesce(r.quality[s.place], 0) END AS bits
+        FROM readings r
+        JOIN (SELECT id, array_position(names, %(point)s) AS place FROM shapes) s ON s.id = r.shape
+        WHERE r.meter = %(meter)s AND s.place IS NOT NULL
+            AND r.time >= to_timestamp(%(from)s / 1000.0) AND r.time < to_timestamp(%(to)s / 1000.0)
+        OFFSET 0
+    ) x
+) y GROUP BY step ORDER BY step
 """
 _HOURS: Final[LiteralString] = """
 SELECT (extract(epoch FROM h.hour) * 1000)::bigint, h.n[s.place], h.first[s.place], h.last[s.place],
