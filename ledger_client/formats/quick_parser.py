@@ -25,7 +25,7 @@ from ledger_client.formats.senml import Number, Reading, Value
 from ledger_client.formats.senml_writer import PackWriter, Tables, Unusual
 
 CONTENT_READING: Final = "application/senml+cbor"
-_MOST_OWNERS: Final = 1024
+_MOST_OWNERS: Final = 1 << 15  # 500 bytes each: what a core of a control room hears is remembered whole
 _DEPTH: Final = 4  # array, map, tag, array
 _scaled: Final = Context(prec=40).scaleb  # exact: a mantissa has 20 digits at most
 
