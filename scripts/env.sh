@@ -1,5 +1,5 @@
 # Sourced by the other scripts: one virtual environment in .venv, made once and again whenever pyproject.toml changes.
-# Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|test, need_bench NAME, need_oracle, need_vyper,
+# Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|control|test, need_bench NAME, need_oracle, need_vyper,
 # need_postgresql, need_sparkplug_host, need_aiosmtpd, need_dlt645, need_dsmr, need_sunspec, need_home_assistant, need_schemathesis, need_other_python, need_anvil, need_prometheus,
 # need_package_tools (sets $venv_package).
 
@@ -54,7 +54,7 @@ make_venv() { # DIRECTORY
     "$python" -m venv "$1"
 }
 
-# need_packages runtime|docs|test: the project itself, editable, and what it runs, is told of or is tested with.
+# need_packages runtime|control|docs|test: the project itself, editable, and what it runs, is told of or is tested with.
 need_packages() {
     local spec=. stamp version
     version=$(sha256sum pyproject.toml | cut -c1-16)

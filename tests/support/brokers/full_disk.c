@@ -1,4 +1,4 @@
-/* A disk that is full: while the file FULL_WHEN is there, no file below FULL_FOLDER is written to, for want of space.
+/* A disk that is full: while the file FULL_WHEN is there, no file in a folder "base" is written to, for want of space.
 
    Loaded into PostgreSQL by LD_PRELOAD; reading, syncing and removing go on as ever. */
 
@@ -14,13 +14,14 @@
 #include <unistd.h>
 
 static int full(int fd) {
-    const char *folder = getenv("FULL_FOLDER"), *when = getenv("FULL_WHEN");
+    const char *when = getenv("FULL_WHEN");
     char link[40], path[PATH_MAX];
     int before = errno, is = 0;
-    if (folder && when && access(when, F_OK) == 0) {
+    if (when && access(when, F_OK) == 0) {
         snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
         ssize_t size = readlink(link, path, sizeof path - 1);
-        is = size > 0 && !strncmp(path, folder, strlen(folder));
+        if (size > 0) path[size] = 0;
+        is = size > 0 && strstr(path, "/base/") != NULL;
     }
     errno = before;
     return is;

@@ -61,10 +61,23 @@ class Node(BrokerServer):
 
     def leads(self) -> list[str]:
         """The streams that this node leads."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.watch}/jsz?streams=1", timeout=5) as answer:
+        return [each["name"] for each in self._streams() if each.get("cluster", {}).get("leader") == self.label]
+
+    def leads_consumer(self, stream: str, prefix: str = "meterseal-control-") -> bool:
+        """Whether this node leads a consumer of the stream whose name begins so."""
+        consumers = [
+            consumer
+            for each in self._streams()
+            if each["name"] == stream
+            for consumer in each.get("consumer_detail", [])
+        ]
+        return any(c["name"].startswith(prefix) and c.get("cluster", {}).get("leader") == self.label for c in consumers)
+
+    def _streams(self) -> list[dict[str, Any]]:
+        address = f"http://127.0.0.1:{self.watch}/jsz?streams=1&consumers=1"
+        with urllib.request.urlopen(address, timeout=5) as answer:
             seen: dict[str, Any] = json.load(answer)
-        streams = [s for account in seen.get("account_details", []) for s in account.get("stream_detail", [])]
-        return [s["name"] for s in streams if s.get("cluster", {}).get("leader") == self.label]
+        return [each for account in seen.get("account_details", []) for each in account.get("stream_detail", [])]
 
     def _takes_client(self) -> bool:
         try:

@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -70,23 +70,21 @@ def _give(*paths: Path) -> None:
 class Cluster(Server):
     """One PostgreSQL with its own data, kept over ``stop``, ``kill`` and ``start``.
 
-    It listens on ``port``; ``options`` are more settings (``NAME=VALUE``); if ``limited``, its disk can be ``full``.
+    It listens on ``port``; ``options`` are more settings (``NAME=VALUE``), ``environment`` is added to its own.
     """
 
-    def __init__(self, folder: Path, options: Sequence[str] = (), limited: bool = False) -> None:
+    def __init__(self, folder: Path, options: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.password_file = folder / "password"
         self.port = free_port()
         self.options = (*_SETTINGS, *options)
+        self.environment = environment or {}
         self._copies = 0
-        self._preload: list[str] = []
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o711)
         self.password_file.write_text(PASSWORD + "\n")
         self.password_file.chmod(0o600)
-        if limited:
-            self._preload = self._limit_disk()
         super().__init__("postgresql", [], "ready to accept connections", folder / "postgresql.log", dict(os.environ))
         self._initialise()
 
@@ -97,9 +95,10 @@ class Cluster(Server):
 
     def start(self) -> str:
         """Start it and wait until it takes connections: after ``kill``, when it has recovered."""
+        environment = [f"{name}={value}" for name, value in self.environment.items()]
         settings = [word for option in self.options for word in ("-c", option)]
         self.command = _as_user(
-            self.folder, "env", *self._preload, binaries() / "postgres", "-D", self.data, "-p", str(self.port),
+            self.folder, "env", *environment, binaries() / "postgres", "-D", self.data, "-p", str(self.port),
             "-k", self.socket_folder, *settings,
         )  # fmt: skip
         return super().start()
@@ -112,7 +111,7 @@ class Cluster(Server):
         """End it as a power cut does: all of its processes at once."""
         assert self.process is not None, "postgresql does not run"
         self._signal(signal.SIGSTOP)  # no new process of its while they are counted
-        for pid in _children(self.process.pid):
+        for pid in children(self.process.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         super().kill()
@@ -135,11 +134,6 @@ class Cluster(Server):
         assert self.process is None, "stop it before its files change"
         shutil.rmtree(self.data)
         subprocess.run(["cp", "-a", str(kept), str(self.data)], check=True)
-
-    def full(self, is_full: bool) -> None:
-        """No table is written to any more, for want of space, until it is called again; the cluster is ``limited``."""
-        assert self._preload, "make the cluster with limited=True"
-        (self._is_full.touch if is_full else self._is_full.unlink)()
 
     def admin(self, statement: sql.SQL | sql.Composed) -> None:
         """Run one statement as the superuser, in no transaction."""
@@ -171,17 +165,6 @@ class Cluster(Server):
         secret.unlink()
         role = f"CREATE ROLE {OWNER} LOGIN PASSWORD '{PASSWORD}'"
         _run(self.folder, binaries() / "postgres", "--single", "-D", self.data, "postgres", text=role)
-
-    def _limit_disk(self) -> list[str]:
-        library = self.folder / "full_disk.so"
-        command = ["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-        subprocess.run([*command, "-o", str(library), str(Path(__file__).with_name("full_disk.c")), "-ldl"], check=True)
-        library.chmod(0o755)
-        return [f"LD_PRELOAD={library}", f"FULL_FOLDER={self.data / 'base'}", f"FULL_WHEN={self._is_full}"]
-
-    @property
-    def _is_full(self) -> Path:
-        return self.folder / "is-full"
 
 
 class Database:
@@ -221,7 +204,8 @@ def _run(folder: Path, *command: str | Path, text: str = "") -> None:
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """The processes that this one has started."""
     return [int(word) for task in Path(f"/proc/{pid}/task").glob("*/children") for word in task.read_text().split()]
 
 
@@ -231,15 +215,17 @@ def _home() -> Path | None:
 
 
 @contextmanager
-def cluster(options: Sequence[str] = (), *, limited: bool = False, on_disk: bool = False) -> Iterator[Cluster]:
-    """A running cluster of one's own, to be stopped, killed, filled or put back; its folder is removed with it.
+def cluster(
+    options: Sequence[str] = (), *, environment: Mapping[str, str] | None = None, on_disk: bool = False
+) -> Iterator[Cluster]:
+    """A running cluster of one's own, to be stopped, killed or put back; its folder is removed with it.
 
     Its files are in memory, where there is room, unless they are to be ``on_disk``, as of a cluster that is measured
-    or grows to gigabytes; or it is ``limited``: from memory a machine may load no library.
+    or grows to gigabytes.
     """
     # not below pytest's folder, which nobody but root may enter
-    with tempfile.TemporaryDirectory(prefix="postgres-", dir=None if on_disk or limited else _home()) as folder:
-        made = Cluster(Path(folder), options, limited)
+    with tempfile.TemporaryDirectory(prefix="postgres-", dir=None if on_disk else _home()) as folder:
+        made = Cluster(Path(folder), options, environment)
         try:
             made.start()
             yield made

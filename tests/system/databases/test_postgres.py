@@ -7,12 +7,13 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from tests.support.brokers.full_disk import limited_cluster
 from tests.support.brokers.postgres import PASSWORD, Cluster, Database, cluster
 
 
 @pytest.fixture(scope="module")
 def one() -> Iterator[Cluster]:
-    with cluster(limited=True) as made:
+    with cluster() as made:
         yield made
 
 
@@ -44,12 +45,13 @@ def test_what_was_committed_outlives_a_kill_and_a_stop_and_goes_with_a_database_
     assert db.query("SELECT n FROM facts") == [(1,)]
 
 
-def test_a_full_disk_refuses_rows_until_there_is_space(one: Cluster) -> None:
-    db = one.database("filled")
-    db.run("CREATE TABLE facts (n int)")
-    one.full(True)
-    with pytest.raises(psycopg.errors.DiskFull):
+def test_a_full_disk_refuses_rows_until_there_is_space() -> None:
+    with limited_cluster() as disk:
+        db = disk.cluster.database("filled")
+        db.run("CREATE TABLE facts (n int)")
+        disk.set(True)
+        with pytest.raises(psycopg.errors.DiskFull):
+            db.run("INSERT INTO facts SELECT generate_series(1, 100000)")
+        disk.set(False)
         db.run("INSERT INTO facts SELECT generate_series(1, 100000)")
-    one.full(False)
-    db.run("INSERT INTO facts SELECT generate_series(1, 100000)")
-    assert db.query("SELECT count(*) FROM facts") == [(100_000,)]
+        assert db.query("SELECT count(*) FROM facts") == [(100_000,)]
