@@ -17,6 +17,7 @@ from typing import Final
 
 from control_room.judged import Gone, Judged, JudgedRecord, JudgedStatement, Refusal, Status
 from control_room.judging import records, statements
+from control_room.judging.keys import demand_known
 from control_room.judging.storable import demand_numbers
 from gateway.messages.message import Message
 from ledger_client import messages
@@ -85,13 +86,16 @@ def _batches(topic: str, gateway: str, data: bytes, trust: Trust, now_s: int) ->
 
 
 def _status(topic: str, gateway: str, data: bytes, trust: Trust, now_s: int) -> Judged:
-    return Judged(statuses=(Status(gateway, feed_messages.parse_status(data)),))
+    fields = feed_messages.parse_status(data)
+    demand_known(gateway, trust)
+    return Judged(statuses=(Status(gateway, fields),))
 
 
 def _gone(topic: str, gateway: str, data: bytes, trust: Trust, now_s: int) -> Judged:
     message = feed_messages.parse_gone(data)
     ranges, batches = tuple(message.asked.ranges), tuple(message.asked.batches)
     demand_numbers(_numbers(ranges, batches), step=FORM)
+    demand_known(gateway, trust)
     gone = Gone(gateway, message.why, tuple((r.meter, r.epoch, r.first, r.last) for r in ranges), batches)
     return Judged(gone=(gone,))
 

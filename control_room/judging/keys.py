@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.messages.message import Message
 from ledger_client.errors import Malformed
-from ledger_client.verification.trust import TrustKey
+from ledger_client.verification.trust import Trust, TrustKey
 from ledger_client.verification.vouching import TOLERANCE_S, demand_valid
 
 
@@ -12,6 +12,12 @@ def demand_owner(gateway: str, claimed: str, *, step: int) -> None:
     """Raises Malformed at this step unless what came in under a gateway's topic says that it is of that gateway."""
     if claimed != gateway:
         raise Malformed(Message("control-other-gateway", gateway=gateway, claimed=claimed), step=step)
+
+
+def demand_known(gateway: str, trust: Trust) -> None:
+    """Raises Malformed (step 2) for what is not signed, of a gateway that the trust file does not know."""
+    if not trust.has_gateway(gateway):
+        raise Malformed(Message("control-unknown-gateway", gateway=gateway), step=2)
 
 
 def demand_may_count(key: TrustKey, iat: int, now_s: int, whose: Message) -> None:

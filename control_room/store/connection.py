@@ -6,10 +6,10 @@ Names of tables need no schema: ``meterseal`` is the only one in the search path
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, TypeVar
 
 import psycopg
 from psycopg import conninfo, errors
@@ -19,6 +19,7 @@ from control_room.errors import DatabaseAway, DatabaseBusy, DatabaseError, Datab
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 
+T = TypeVar("T")
 SCHEMA: Final = "meterseal"
 _SETTINGS: Final = {
     "search_path": SCHEMA,
@@ -52,12 +53,20 @@ class Database:
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         self.connection = connection
+        self._kept: dict[object, Any] = {}
         info = connection.info
         self.where = f"{info.host}:{info.port}/{info.dbname}"
 
     def close(self) -> None:
         """Close the connection; what was not committed is undone."""
         self.connection.close()
+
+    def kept(self, kind: Callable[[Database], T]) -> T:
+        """What ``kind`` makes of this connection, made once: what is remembered of the database while it lasts."""
+        if kind not in self._kept:
+            self._kept[kind] = kind(self)
+        made: T = self._kept[kind]
+        return made
 
     @property
     def broken(self) -> bool:

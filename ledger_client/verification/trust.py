@@ -91,9 +91,11 @@ class Trust:
     attested: int = 0
     registries: tuple[Chain, ...] = ()
     _index: dict[Place, TrustKey] = field(init=False, repr=False, compare=False)
+    _gateways: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_index", {key.place: key for key in self.keys})
+        object.__setattr__(self, "_gateways", frozenset(key.gateway for key in self.keys if key.gateway is not None))
 
     def find(
         self, role: str, *, gateway: str | None = None, meter: str | None = None, ledger: str | None = None,
@@ -101,6 +103,10 @@ class Trust:
     ) -> TrustKey | None:  # fmt: skip
         """The key of this role, these names and this kid, or None."""
         return self._index.get((role, gateway, meter, ledger, party, kid))
+
+    def has_gateway(self, gateway: str) -> bool:
+        """True if some key is of this gateway."""
+        return gateway in self._gateways
 
     def has_ledger_key(self, ledger: str) -> bool:
         """True if some key is this ledger's."""

@@ -114,6 +114,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         ".",
         "judging",
         "store",
+        "store.incoming",
         "archive",
         "completeness",
         "intake",

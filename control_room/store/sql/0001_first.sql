@@ -47,7 +47,7 @@ CREATE TABLE ranges (
     PRIMARY KEY (meter, epoch)
 ) WITH (fillfactor = 50);
 
--- Signed bytes, as long as they are not archived, and some days more; store/partitions.py makes the days.
+-- Signed bytes, as long as they are not archived, and some days more; store/incoming/partitions.py makes the days.
 
 CREATE TABLE records (
     time timestamptz NOT NULL,
@@ -88,7 +88,7 @@ CREATE TABLE shapes (
     UNIQUE (points, decimals)
 );
 
--- By the hour of record time, element by element of num, made behind (store/hours.py).
+-- By the hour of record time, element by element of num, made behind (store/incoming/hours.py).
 
 CREATE TABLE hours (
     meter int NOT NULL,
@@ -108,7 +108,7 @@ CREATE TABLE hours_due (
     PRIMARY KEY (meter, hour)
 );
 CREATE TABLE hours_to (at timestamptz NOT NULL);  -- one row: every hour before is made, but those that are due
-INSERT INTO hours_to VALUES ('-infinity');
+INSERT INTO hours_to VALUES (date_trunc('hour', now()));  -- what is older becomes due when it comes in
 
 -- What was due, as signed; days add up, by UTC day, the coverage that ended in it.
 
@@ -121,8 +121,9 @@ CREATE TABLE coverage (
     due bigint NOT NULL,
     recorded bigint NOT NULL,
     missed jsonb NOT NULL,                  -- reason: polls
-    PRIMARY KEY (meter, epoch, seq)
-);
+    PRIMARY KEY (meter, epoch, seq, to_at)
+) PARTITION BY RANGE (to_at);
+CREATE TABLE coverage_default PARTITION OF coverage DEFAULT;
 CREATE INDEX ON coverage (meter, to_at);
 CREATE TABLE days (
     gateway int NOT NULL,

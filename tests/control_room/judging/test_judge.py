@@ -192,6 +192,12 @@ def test_a_message_is_refused_whole(topic: str, data: bytes, gateway: str, code:
     assert one.why.code == code
 
 
+@pytest.mark.parametrize("kind", ["status", "gone"])
+def test_what_is_not_signed_is_believed_of_known_gateways_alone(kind: str) -> None:
+    one = refused(judged(feed_messages.topic("nobody", kind), WHOLE[feed_messages.topic(GATEWAY, kind)]))
+    assert (one.gateway, one.step, one.why.code) == ("nobody", 2, "control-unknown-gateway")
+
+
 WHOLE = {
     RECORDS: sent(*records()),
     BATCHES: encode_batches(sign_statement(statement_of(records()), STATEMENT_KEY)),
