@@ -15,7 +15,7 @@ ControlRoomError             root; its text says what, where and the fix
 
 from __future__ import annotations
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StoreError
 
 
 class ControlRoomError(GatewayError):
@@ -38,7 +38,7 @@ class ArchiveOther(ArchiveError):
     """The name of a batch in the archive bears another statement of its gateway, which is kept."""
 
 
-class DatabaseError(ControlRoomError):
+class DatabaseError(ControlRoomError, StoreError):
     """PostgreSQL failed; nothing of the transaction was kept."""
 
 

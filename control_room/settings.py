@@ -20,6 +20,7 @@ from gateway.field_types import DurationMs, Model, Unfit
 from gateway.key_errors import explain, raw_document
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
+from gateway.web_settings import Web
 from ledger_client.transport.access import Access, is_loopback
 from ledger_client.verification.trust import quoted
 
@@ -116,9 +117,10 @@ class Document(Model):
     control: Control
     database: Database
     intake: Intake
+    web: Web | None = None
 
 
-TABLES: Mapping[str, type[Model]] = {"control": Control, "database": Database, "intake": Intake}
+TABLES: Mapping[str, type[Model]] = {"control": Control, "database": Database, "intake": Intake, "web": Web}
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,21 @@ class Settings:
     def intake(self) -> Intake:
         """The section [intake]."""
         return self.document.intake
+
+    @property
+    def web(self) -> Web | None:
+        """The section [web]; None: there is none."""
+        return self.document.web
+
+    @property
+    def keys(self) -> Path:
+        """The folder of users and tokens of the pages."""
+        return self.path.parent / "keys"
+
+    @property
+    def users(self) -> Path:
+        """The file of the pages' users."""
+        return self.keys / "web.users"
 
     def intake_access(self) -> Access:
         """How to get in at the broker, every file of it checked. Raises ConfigError."""

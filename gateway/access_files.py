@@ -70,3 +70,13 @@ def fingerprint(path: Path) -> str:
         why = os_error(error) if isinstance(error, OSError) else sentence_of(error)
         raise ConfigError(path, "", Message("certificate-unreadable", error=why)) from None
     return hashlib.sha256(der).digest().hex(":").upper()
+
+
+def first_line(file: Path) -> str:
+    """The first line of a file with a password. Raises ConfigError: it cannot be read, or is no text."""
+    try:
+        return file.read_text().partition("\n")[0].rstrip("\r")
+    except UnicodeDecodeError:
+        raise ConfigError(file, "", Message("password-file-not-utf8")) from None
+    except OSError as error:
+        raise ConfigError(file, "", Message("password-file-unreadable", error=os_error(error))) from None

@@ -13,5 +13,9 @@ COMMANDS: Final[Table] = {
             "Make DIR/CONTROL.toml, the tables of the database and the consumer at the broker; with an existing "
             "CONTROL.toml what it names.",
         ),
+        "password": Entry("control_room.cli.password:password", "Set the password of NAME for the pages."),
+        "token": Entry(
+            "control_room.cli.token:token", "Add, list and remove tokens of the HTTP API (docs/control-room.md)."
+        ),
     },
 }

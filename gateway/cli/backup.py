@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.terminal.common import CONFIG, FORCE, JSON, demand_replaceable, first_line
+from gateway.access_files import first_line
+from gateway.cli.terminal.common import CONFIG, FORCE, JSON, demand_replaceable
 from gateway.config.load import load_config
 from gateway.errors import GatewayError
 from gateway.messages.message import Message

@@ -22,7 +22,6 @@ from gateway.config.wire_texts import (
     Networks,
     SourceZone,
     StationPassword,
-    ip_and_port,
     is_rfc2217,
     meter_number,
     p1_channel,
@@ -32,6 +31,7 @@ from gateway.config.wire_texts import (
 )
 from gateway.field_types import DurationMs, Host, Model, Name, TransformerRatio, Unfit
 from gateway.messages.message import Message
+from gateway.web_settings import ip_and_port
 from ledger_client.transport.access import Access
 
 _TLS_FILES = ("ca", "cert", "key")

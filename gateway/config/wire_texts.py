@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from gateway.config.place import time_zone
 from gateway.field_types import Unfit, host_name
 from gateway.messages.message import Message
+from gateway.web_settings import ip_and_port
 
 _RFC2217 = "rfc2217://"
 LONGEST_TEXT = 64
@@ -24,18 +25,6 @@ _WORD = re.compile(r"[!-~]{1,32}")
 _SEPARATORS = set(";,=&#")
 BROADCAST = "9" * 12
 """The DL/T 645 address that every meter of a line hears and none answers."""
-
-
-def ip_and_port(text: str) -> tuple[str, int] | None:
-    """``"0.0.0.0:5000"``, ``"[::]:5000"`` → IP address without brackets, and port; None: it is neither."""
-    host, _, port = text.rpartition(":")
-    try:
-        address = ipaddress.ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
-    except ValueError:
-        return None
-    if (":" in host) != host.startswith("[") or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
-        return None
-    return str(address), int(port)
 
 
 def is_rfc2217(port: str) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-import logging
 import math
 from collections.abc import Callable
 
@@ -12,14 +10,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from gateway.dashboard.shell.request_guard import refused_figures
 from gateway.process.histogram import Durations
 from gateway.runtime.context import GatewayContext
 from gateway.runtime.loop_lag import LoopHealth
 from gateway.status.exposition import CONTENT_TYPE, exposition
-from ledger_client.transport.access import AccessError
-
-log = logging.getLogger("meterseal.pages")
-
 
 FRESH_S = 0.5
 
@@ -53,7 +48,7 @@ def routes(site: GatewayContext, loops: LoopHealth, token: Callable[[], str | No
     sheet, stuck = Sheet(site, loops.lag), loops.heartbeats.stuck
 
     async def metrics(request: Request) -> Response:
-        refused = _refused(request, token, loopback=loopback)
+        refused = refused_figures(request, token, loopback=loopback)
         return refused or Response(await sheet.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def healthz(_: Request) -> Response:
@@ -64,22 +59,6 @@ def routes(site: GatewayContext, loops: LoopHealth, token: Callable[[], str | No
 
     endpoints = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
     return [Route(path, endpoint, methods=["GET"]) for path, endpoint in endpoints.items()]
-
-
-def _refused(request: Request, token: Callable[[], str | None], *, loopback: bool) -> Response | None:
-    """Why the figures are not given; None: they may be."""
-    try:
-        wanted = token()
-    except AccessError as error:
-        log.error("metrics token not readable: %s", error)
-        return PlainTextResponse("metrics not available; the reason is in the gateway's log\n", 503)
-    if wanted is None:
-        problem = "set metrics_token_file in [web] to read metrics from other machines\n"
-        return None if loopback else PlainTextResponse(problem, 403)
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), wanted.encode()):
-        return None
-    return PlainTextResponse("metrics require the token of metrics_token_file\n", 401, {"WWW-Authenticate": "Bearer"})
 
 
 def _answer(well: bool) -> Response:

@@ -209,6 +209,7 @@ WALLS = (
             "gateway.records",
             "gateway.standing",
             "gateway.verdicts",
+            "gateway.web_settings",
         ),
         reason="what it shows follows from signed bytes, never from how a gateway is built",
     ),

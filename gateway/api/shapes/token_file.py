@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.api.shapes.tokens import SCOPES, Scope, Token, hash_of, written
-from gateway.errors import ConfigError, Declined
+from gateway.errors import ConfigError, Declined, GatewayError
+from gateway.field_types import Unfit, duration_ms
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from gateway.process.file_owner import as_its_folder, is_there
@@ -18,7 +19,7 @@ from ledger_client.durable_files import alone, whole_file
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.checks import MAX_TIME_MS, is_name
 from ledger_client.messages import sentence_of
-from ledger_client.text_file import NotToml, toml_of
+from ledger_client.text_file import NotToml, WrongText, toml_of
 from ledger_client.times import rfc3339_ms
 from ledger_client.transport.access import AccessError, read_file
 
@@ -131,6 +132,22 @@ def _alone(path: Path) -> Iterator[None]:
             yield
     except OSError as error:
         raise ConfigError(path, "", Message("tokens-not-writable", error=os_error(error))) from None
+
+
+def end_ms(text: str, now_ms: int) -> int:
+    """When a token ends that holds for a duration such as "90d", Unix ms. Raises GatewayError: it is none."""
+    try:
+        span_ms = duration_ms(text)
+    except (Unfit, WrongText) as error:
+        raise GatewayError(Message("token-end-invalid", text=text, why=error.sentence)) from None
+    return min(now_ms + span_ms, MAX_TIME_MS)
+
+
+def opens(one: Token) -> str:
+    """What a token opens, for people."""
+    whose = " of ".join(name for name in (one.meter, one.gateway) if name)
+    of = f"{one.scope} of {whose}" if whose else one.scope
+    return f"{of}, until {rfc3339_ms(one.expires_ms)}" if one.expires_ms is not None else of
 
 
 class Tokens:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.terminal.common import CONFIG, first_line
+from gateway.access_files import first_line
+from gateway.cli.terminal.common import CONFIG
 from gateway.config.load import load_config
 from gateway.errors import GatewayError
 from gateway.messages.message import Message

@@ -11,16 +11,14 @@ from typing import cast
 import click
 from rich.table import Table
 
-from gateway.api.shapes.token_file import add_token, read_tokens, remove_token, tokens_file
-from gateway.api.shapes.tokens import BITS, SCOPES, Scope, Token
+from gateway.api.shapes.token_file import add_token, end_ms, opens, read_tokens, remove_token, tokens_file
+from gateway.api.shapes.tokens import BITS, SCOPES, Scope
 from gateway.cli.terminal.common import CONFIG, JSON, out
 from gateway.config.load import load_config
 from gateway.errors import GatewayError
-from gateway.field_types import Unfit, duration_ms
 from gateway.messages.message import Message
 from ledger_client.click_help import HELP
-from ledger_client.formats.checks import MAX_TIME_MS, is_name
-from ledger_client.text_file import WrongText
+from ledger_client.formats.checks import is_name
 from ledger_client.times import rfc3339_ms
 
 
@@ -44,24 +42,11 @@ def add(config_path: Path, name: str, scope: str, meter: str | None, expires: st
         raise GatewayError(
             Message("token-meter-unknown", path=str(config.path), meter=meter, meters=tuple(config.meters))
         )
-    expires_ms = None if expires is None else _end_ms(expires, int(time.time() * 1000))
+    expires_ms = None if expires is None else end_ms(expires, int(time.time() * 1000))
     path = tokens_file(config.keys)
     text = add_token(path, name, cast(Scope, scope), meter, expires_ms, secrets.token_bytes(BITS // 8))
     click.echo(text)
-    click.echo(f"{path}: {name} opens {_opens(read_tokens(path)[name])}; the token is not shown again", err=True)
-
-
-def _end_ms(text: str, now_ms: int) -> int:
-    try:
-        span_ms = duration_ms(text)
-    except (Unfit, WrongText) as error:
-        raise GatewayError(Message("token-end-invalid", text=text, why=error.sentence)) from None
-    return min(now_ms + span_ms, MAX_TIME_MS)
-
-
-def _opens(one: Token) -> str:
-    of = f"{one.scope} of {one.meter}" if one.meter else one.scope
-    return f"{of}, until {rfc3339_ms(one.expires_ms)}" if one.expires_ms is not None else of
+    click.echo(f"{path}: {name} opens {opens(read_tokens(path)[name])}; the token is not shown again", err=True)
 
 
 @token.command("list")

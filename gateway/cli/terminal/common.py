@@ -10,9 +10,8 @@ from gateway.cli.terminal.arguments import FORCE as FORCE
 from gateway.cli.terminal.arguments import JSON as JSON
 from gateway.config.load import load_config
 from gateway.config.model import Config
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import GatewayError
 from gateway.messages.message import Message
-from gateway.messages.system_errors import os_error
 from gateway.process.console import console
 from gateway.storage.database import Database
 from ledger_client.durable_files import may_replace
@@ -45,13 +44,3 @@ def user() -> str:
         return f"{getpass.getuser()} (command line)"
     except (KeyError, OSError):  # a user without a name
         return "command line"
-
-
-def first_line(file: Path) -> str:
-    """The first line of a file with a password. Raises ConfigError: it cannot be read, or is no text."""
-    try:
-        return file.read_text().partition("\n")[0].rstrip("\r")
-    except UnicodeDecodeError:
-        raise ConfigError(file, "", Message("password-file-not-utf8")) from None
-    except OSError as error:
-        raise ConfigError(file, "", Message("password-file-unreadable", error=os_error(error))) from None

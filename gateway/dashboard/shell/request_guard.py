@@ -6,12 +6,15 @@ through its user's browser, under a name of its own (DNS rebinding).
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
+import logging
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from email.utils import formatdate
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as Event
@@ -19,6 +22,9 @@ from starlette.types import Message as Event
 from gateway.api.shapes.problems import MEDIA_TYPE, below_api, problem
 from gateway.messages.languages import choose, in_language
 from gateway.messages.message import Message
+from ledger_client.transport.access import AccessError
+
+log = logging.getLogger("meterseal.pages")
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -100,6 +106,28 @@ def _answer(scope: Scope, status: int, message: Message) -> Response:
         return PlainTextResponse(in_language(message, choose(accepted)) + "\n", status)
     allow = {"Allow": ", ".join(READING)} if status == 405 else None
     return Response(problem(status, message, accepted), status, allow, media_type=MEDIA_TYPE)
+
+
+def refused_figures(request: Request, token: Callable[[], str | None], *, loopback: bool) -> Response | None:
+    """Why the figures of Prometheus are not given; None: they may be.
+
+    Args:
+        request: which asks for them.
+        token: gives the token that `Authorization: Bearer …` must carry at present; None: no token is set.
+        loopback: the server listens on the loopback address, where they need no token.
+    """
+    try:
+        wanted = token()
+    except AccessError as error:
+        log.error("metrics token not readable: %s", error)
+        return PlainTextResponse("metrics not available; the reason is in the log\n", 503)
+    if wanted is None:
+        problem = "set metrics_token_file in [web] to read metrics from other machines\n"
+        return None if loopback else PlainTextResponse(problem, 403)
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), wanted.encode()):
+        return None
+    return PlainTextResponse("metrics require the token of metrics_token_file\n", 401, {"WWW-Authenticate": "Bearer"})
 
 
 def _plain(address: str) -> str:

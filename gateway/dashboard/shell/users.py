@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 import unicodedata
@@ -20,12 +21,15 @@ from gateway.errors import ConfigError, Declined, GatewayError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from gateway.process.file_owner import as_its_folder, is_there
+from gateway.web_settings import Web
 from ledger_client.durable_files import whole_file
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.checks import is_name
 from ledger_client.messages import sentence_of
 from ledger_client.text_file import NotToml, toml_of
 from ledger_client.transport.access import AccessError, read_file
+
+log = logging.getLogger("meterseal.pages")
 
 FILE = "web.users"
 N, R, P = 2**14, 8, 5
@@ -156,6 +160,31 @@ def remove_user(path: Path, name: str) -> None:
             raise Declined(Message("users-none", path=str(path), name=name))
         raise Declined(Message("user-unknown", path=str(path), name=name, users=tuple(users)))
     write_users(path, {other: user for other, user in users.items() if other != name})
+
+
+def demand(path: Path, web: Web, file: Path, command: str) -> None:
+    """Refuse pages that are reachable from other machines without users and TLS, or whose files cannot be used.
+
+    Args:
+        path: of the configuration.
+        web: its section [web].
+        file: of the users.
+        command: what gives a user a password, but for NAME and role.
+
+    Raises:
+        ConfigError: what is missing.
+    """
+    command = f"{command} NAME --role installer"
+    known = read_users(file)
+    if not web.loopback:
+        if web.cert is None:
+            raise ConfigError(path, "web, cert", Message("web-needs-tls", listen=web.listen, port=web.port))
+        if not known:
+            message = Message("web-needs-password", listen=web.listen, command=command)
+            raise ConfigError(path, "web, listen", message)
+    if not known:
+        log.warning("no user can log in to the pages yet; run `%s`", command)
+    web.usable(path)
 
 
 class Users:
