@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gateway.config.feed import FeedEntry
 from gateway.config.feed_points import published_points, recorded_points
@@ -22,27 +22,31 @@ from gateway.storage.alarm_tables import AlarmRow
 
 if TYPE_CHECKING:  # the vocabulary, which most feeds need not load
     from gateway.devices.knowledge.direction import Turned
+    from gateway.feeds.records.feed import RecordsFeed
+
+T = TypeVar("T")
 
 
 class SiteFeed(BackgroundTask):
-    """A feed that listens to one epoch's news and alarms from the moment it is made until it is closed."""
+    """A feed that listens to one epoch's news, and to its alarms or commits, from the moment it is made until it is
+    closed."""
 
     def __init__(self, site: GatewayContext, entry: FeedEntry) -> None:
-        config = site.config
-        self.feed = Feed(
-            entry.name,
-            entry.url,
-            partial(entry.access, config.path.parent),
-            _publisher(site, entry),
-            History(entry.name, site.recorder, config.database),
-            gateway=config.gateway_id,
-            rate=lambda: sum(1000 / meter.every for meter in site.config.meters.values()),
-            backfill_rate=entry.backfill_rate,
-        )
-        self._site, self._name = site, entry.name
-        site.hub.listeners.append(self.feed.hear)
-        site.board.listeners.append(self.feed.alarms_changed)
-        site.feeds.join(self._name, self.feed.facts)
+        self.feed: Feed | RecordsFeed
+        self._leave: list[Callable[[], None]] = []
+        if entry.type == "records":
+            self.feed = records = _records_feed(site, entry)
+            self._join(site.recorder.along, records.note)
+        else:
+            self.feed = readings = _readings_feed(site, entry)
+            self._join(site.board.listeners, readings.alarms_changed)
+        self._join(site.hub.listeners, self.feed.hear)
+        site.feeds.join(entry.name, self.feed.facts)
+        self._leave.append(lambda: site.feeds.leave(entry.name))
+
+    def _join(self, listeners: list[T], listener: T) -> None:
+        listeners.append(listener)
+        self._leave.append(lambda: listeners.remove(listener))
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -54,14 +58,46 @@ class SiteFeed(BackgroundTask):
 
     def close(self) -> None:
         """Hear no more."""
-        self._site.hub.listeners.remove(self.feed.hear)
-        self._site.board.listeners.remove(self.feed.alarms_changed)
-        self._site.feeds.leave(self._name)
+        for leave in self._leave:
+            leave()
 
 
 def make_feed(site: GatewayContext, entry: FeedEntry) -> SiteFeed:
     """Make one, which begins to listen."""
     return SiteFeed(site, entry)
+
+
+def _readings_feed(site: GatewayContext, entry: FeedEntry) -> Feed:
+    config = site.config
+    return Feed(
+        entry.name,
+        entry.url,
+        partial(entry.access, config.path.parent),
+        _publisher(site, entry),
+        History(entry.name, site.recorder, config.database),
+        gateway=config.gateway_id,
+        rate=lambda: sum(1000 / meter.every for meter in site.config.meters.values()),
+        backfill_rate=entry.backfill_rate,
+    )
+
+
+def _records_feed(site: GatewayContext, entry: FeedEntry) -> RecordsFeed:
+    from gateway.feeds.records.feed import RecordsFeed  # what gateways without such a feed need not load
+    from gateway.feeds.records.status import online
+
+    config = site.config
+    return RecordsFeed(
+        entry.name,
+        entry.url,
+        partial(entry.access, config.path.parent),
+        site.recorder,
+        config.database,
+        partial(online, site, entry.name),
+        site.clock.now_ms,
+        gateway=config.gateway_id,
+        since=entry.since,
+        again_rate=entry.again_rate,
+    )
 
 
 def _publisher(site: GatewayContext, entry: FeedEntry) -> Publisher:

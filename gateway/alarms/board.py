@@ -128,7 +128,15 @@ class AlarmBoard(BackgroundTask):
     # — conditions —
 
     def condition(
-        self, source: str, code: str, line: str, sentence: Sentence, *, on: bool, since_ms: int | None = None
+        self,
+        source: str,
+        code: str,
+        line: str,
+        sentence: Sentence,
+        *,
+        on: bool,
+        since_ms: int | None = None,
+        certain: bool = False,
     ) -> None:
         """Say that a condition of a meter or the gateway is true, or is not any more.
 
@@ -139,6 +147,7 @@ class AlarmBoard(BackgroundTask):
             sentence: why it is true; or that it is not.
             on: the condition is true.
             since_ms: record time since which it is true; None: now.
+            certain: it does not pass by itself: no on-delay.
         """
         key, now = AlarmKey(source, code, line), self._clock.schedule_ms()
         state = self._store.states.get(key)
@@ -150,6 +159,8 @@ class AlarmBoard(BackgroundTask):
             now_ms = self._clock.now_ms()
             since = now_ms if since_ms is None else since_ms
             state.condition_true(now, since, max(0, now_ms - since))
+            if certain:
+                state.on_delay_until_ms = min(state.on_delay_until_ms, now)
         else:
             state.condition_false(now)
             self._mark_chattering(state, now)

@@ -16,6 +16,7 @@ from ledger_client.transport.access import Access, Protocol
 _FILES = ("ca", "cert", "key", "password_file")
 _SPARKPLUG = ("group", "primary_host")
 _JSON = ("form", "points", "discovery")
+_RECORDS = ("since", "again_rate")
 
 
 def _level(text: str) -> str:
@@ -30,7 +31,7 @@ Level = Annotated[str, Field(max_length=64), AfterValidator(_level)]
 
 class FeedEntry(Model):
     name: Name
-    type: Literal["json", "sparkplug"]
+    type: Literal["json", "sparkplug", "records"]
     url: str
     group: Level | None = None
     primary_host: Level | None = None
@@ -38,6 +39,8 @@ class FeedEntry(Model):
     points: Annotated[tuple[str, ...], Field(strict=False)] = ()
     discovery: Literal["homeassistant"] | None = None
     backfill_rate: Annotated[int, Field(ge=1, le=10_000)] = 200
+    since: Literal["now", "oldest"] = "now"
+    again_rate: Annotated[int, Field(ge=1, le=10_000)] = 200
     ca: str | None = None
     cert: str | None = None
     key: str | None = None
@@ -65,6 +68,10 @@ class FeedEntry(Model):
             raise Unfit(Message("feed-sparkplug-only"), key=min(strays))
         if self.type != "json" and (strays := self.model_fields_set.intersection(_JSON)):
             raise Unfit(Message("feed-json-only"), key=min(strays))
+        if self.type != "records" and (strays := self.model_fields_set.intersection(_RECORDS)):
+            raise Unfit(Message("feed-records-only"), key=min(strays))
+        if self.type == "records" and "backfill_rate" in self.model_fields_set:
+            raise Unfit(Message("feed-no-backfill"), key="backfill_rate")
         if self.discovery is not None and self.form != "flat":
             raise Unfit(Message("feed-discovery-form"), key="discovery")
         if not self.points and "points" in self.model_fields_set:

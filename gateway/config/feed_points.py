@@ -50,11 +50,11 @@ def _wanted(key: str, entry: FeedEntry) -> bool:
 def check_feed_points(config: Config) -> None:
     """Every point that a feed names is one of a meter, no point takes the place of another key of a flat message, and
     no two feeds publish to the same topics. Raises ConfigError."""
-    urls: dict[str, str] = {}
+    urls: dict[tuple[str, str], str] = {}
     for entry in config.document.feed:
-        if entry.type != "json":
+        if entry.type == "sparkplug":
             continue
-        other = urls.setdefault(entry.url, entry.name)
+        other = urls.setdefault((entry.type, entry.url), entry.name)
         if other != entry.name:
             raise _refusal(config, entry, "url", Message("feed-topics-twice", feed=other, url=entry.url))
         if entry.points or entry.form == "flat":

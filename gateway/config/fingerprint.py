@@ -21,7 +21,9 @@ _LATER_OF_DOCUMENT = ("notify",)
 _LATER_OF_BUS = ("listen", "from_", "hello", "heartbeat", "timezone", "passive", "tls", "ca", "cert", "key", "databits")
 _LATER_OF_METER = ("password", "clock_limit", "word_order", "reversed", "limits")
 _LATER_OF_WEB = ("metrics_values",)
-_LATER_OF_FEED: Mapping[str, Any] = {"form": "full", "points": [], "discovery": None}
+_LATER_OF_FEED: Mapping[str, Any] = {
+    "form": "full", "points": [], "discovery": None, "since": "now", "again_rate": 200,
+}  # fmt: skip
 _LATER_OF_PROFILE = ("cn", "interval_ms", "ratios")
 _KNOWLEDGE: dict[str, Any] = {
     "ask": (),

@@ -114,10 +114,16 @@ def settled_by(anchors: Anchors, batch: Batch, record: str = "") -> tuple[tuple[
 
     Raises NotYet while it has neither; ``record`` is what was asked for, where it is one.
     """
-    settled = [a.receipt for a in anchors.of(batch.batch) if a.receipt is not None]
-    if not settled:
+    receipts, places = settled_so_far(anchors, batch)
+    if not receipts and not places:
         if record:
             raise NotYet(Message("proof-not-settled", record=record, batch=batch.batch))
         raise NotYet(Message("batch-not-settled", batch=batch.batch))
+    return receipts, places
+
+
+def settled_so_far(anchors: Anchors, batch: Batch) -> tuple[tuple[bytes, ...], tuple[Locator, ...]]:
+    """The receipts of a batch, and its places on chains, as many as there are."""
+    settled = [a.receipt for a in anchors.of(batch.batch) if a.receipt is not None]
     places = tuple(decode_locator(answer) for answer in settled if is_locator(answer))
     return tuple(answer for answer in settled if not is_locator(answer)), places

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -116,6 +117,9 @@ class Committer:
         """Durations of the commits of records that succeeded, in seconds."""
         self.on_news: list[Callable[[Sequence[News]], object]] = []
         """Called on the writer thread, after each commit and for each poll that is no record."""
+        self.along: list[Callable[[Database], object]] = []
+        """Called on the writer thread within each commit, behind its records: small notes, such as up to where a feed
+        has published, that are not worth a commit of their own. A note that fails costs nothing but itself."""
 
     # — the begin of an epoch —
 
@@ -327,6 +331,9 @@ class Committer:
                     failpoint("cut")
                     self.store.batches.cut()
                     self.store.records.append([one.row for one in behind])
+                for note in self.along:
+                    with suppress(StoreError):
+                        note(self.store)
         except StoreError as error:
             self._undo(pending, error)
             return False

@@ -73,6 +73,7 @@ class Journal:
         self.on_seal: list[Callable[[], object]] = []
         """Called on the writer thread, after each seal."""
         self.on_news, self.durations, self.announced = committer.on_news, committer.durations, committer.announced
+        self.along = committer.along
         self.heard = committer.heard
 
     @property

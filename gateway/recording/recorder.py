@@ -64,7 +64,7 @@ class Recorder:
         self._pulse = Heartbeat("recorder", clock.monotonic)
         self._waiting = 0  # readings in the inbox: added by the event loop, taken off by the writer thread
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-        self.on_seal, self.on_news = self._journal.on_seal, self._journal.on_news
+        self.on_seal, self.on_news, self.along = self._journal.on_seal, self._journal.on_news, self._journal.along
         self.commits = self._journal.durations
         self.ended: Future[None] = Future()
 

@@ -178,6 +178,9 @@ class AlarmInputs(BackgroundTask):
             if not now["connected"]
         }
         self._board.set_conditions(AlarmCode.FEED_AWAY, found)
+        for (source, line), (sentence, _) in found.items():
+            if facts[line.removeprefix("feed ")].get("silent"):
+                self._board.condition(source, AlarmCode.FEED_AWAY, line, sentence, on=True, certain=True)
 
     def _look_at_receivers(self) -> None:
         receivers = self._site.receivers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.storage.batch_tables import Batches
@@ -80,6 +81,18 @@ class Anchors:
         row = self._sql.one(sql, first_id)
         return int(row[0]) if row else None
 
+    def oldest_unsettled_ms(self, ledgers: Sequence[str], required: Sequence[str]) -> int | None:
+        """The time of the oldest record that is not settled by every required one of the ledgers (where none is
+        required: by any; where there is none at all: the oldest record); None when all are."""
+        if required:
+            times = [self.oldest_unanchored_ms(name) for name in required]
+            return min((ms for ms in times if ms is not None), default=None)
+        times = [self.oldest_unanchored_ms(name) for name in ledgers]
+        if not times:
+            first = self._sql.one("SELECT time_ms FROM records ORDER BY id LIMIT 1")
+            return int(first[0]) if first else None
+        return None if None in times else max(ms for ms in times if ms is not None)
+
     def count_receipts(self) -> int:
         """How many receipts have settled a batch, those of pruned batches included."""
         sql = "SELECT count(*) + (SELECT receipts FROM pruned) FROM anchors WHERE state = 'settled'"
@@ -115,6 +128,8 @@ class Anchors:
         if state == "settled":
             which = "statement_id = (SELECT statement_id FROM batches WHERE batch = ?)"
             self._sql.run(f"DELETE FROM notes WHERE ledger = ? AND {which}", ledger, batch)
+            if moved:
+                self._sql.run("INSERT INTO batch_changes (batch) VALUES (?)", batch)
         return moved > 0
 
     def keep_note(self, ledger: str, statement_id: bytes, note: bytes) -> None:

@@ -144,6 +144,7 @@ class Batches:
             f"INSERT INTO batches ({BATCH_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
             *(batch.batch, batch.statement_id, batch.entry, batch.first_id, batch.last_id, batch.size, batch.sealed_ms),
         )
+        self._sql.run("INSERT INTO batch_changes (batch) VALUES (?)", batch.batch)
         self._sql.run("DELETE FROM cuts WHERE last_id <= ?", batch.last_id)
         asked = self._sql.count("SELECT coalesce(max(batch), -1) FROM anchors")
         queued = (
@@ -192,6 +193,8 @@ class Batches:
         self._sql.run("DELETE FROM notes WHERE statement_id = ?", batch.statement_id)
         self._sql.run("DELETE FROM batches WHERE batch = ?", batch.batch)
         self._sql.run("DELETE FROM anchors WHERE batch = ?", batch.batch)
+        later = "SELECT id FROM batch_changes WHERE batch > ? ORDER BY id LIMIT 1"  # few rows: the oldest batch goes
+        self._sql.run(f"DELETE FROM batch_changes WHERE id < coalesce(({later}), 0)", batch.batch)
         self._sql.run("UPDATE pruned SET batches = batches + 1, receipts = receipts + ?", gone)
 
     def statement_at(self, batch: int) -> bytes | None:

@@ -1,6 +1,7 @@
 """Feed tables: the cursor of each feed in commit order, and the gaps before it that are not yet published.
 
 Nothing of it is evidence. Whatever is behind the cursor comes live; a reading that does not is in a gap from then on.
+A feed of records has no gaps, but two cursors: up to where records, and changes of batches, have been acknowledged.
 """
 
 from __future__ import annotations
@@ -10,6 +11,11 @@ from collections.abc import Iterable, Iterator
 from gateway.records import StoredRecord
 from gateway.storage.record_tables import Records
 from gateway.storage.rows import RECORD_COLUMNS, Connection
+
+
+def batches_cursor(feed: str) -> str:
+    """The name of the cursor of a feed of records in the changes of batches: no feed has such a name."""
+    return f"{feed}/batches"
 
 
 class Feeds:
@@ -51,7 +57,10 @@ class Feeds:
         return self._sql.all("SELECT first_id, last_id FROM gaps WHERE feed = ? ORDER BY first_id", feed)
 
     def owed(self, feed: str, most: int = -1) -> int:
-        """How many readings stand in the gaps of a feed; looks at no more than ``most`` (-1: all of them)."""
+        """How many readings stand in the gaps of a feed; looks at no more than ``most`` (-1: all of them). Of a feed of
+        records: how many places of the commit order are behind its cursor."""
+        if self._cursor(batches_cursor(feed)) is not None:
+            return self.behind(feed)
         sql = "SELECT 1 FROM gaps JOIN records ON id BETWEEN first_id AND gaps.last_id WHERE feed = ?"
         return self._sql.count(f"SELECT count(*) FROM ({sql} AND kind = 'reading' LIMIT ?)", feed, most)
 
@@ -60,6 +69,46 @@ class Feeds:
         where = "WHERE id BETWEEN ? AND ? AND kind = 'reading'"
         sql = f"SELECT id, {RECORD_COLUMNS} FROM records {where} ORDER BY id LIMIT ?"
         return ((place, StoredRecord(*row)) for place, *row in self._sql.walk(sql, first, last, most))
+
+    # — feeds of records —
+
+    def begin(self, cursor: str, first: int, last: int) -> int:
+        """A cursor begins at ``first``, or goes on where it is; never behind ``last``, the last place or change that
+        there is: what is recorded next would stay unpublished. Gives where it is."""
+        self._sql.run("INSERT OR IGNORE INTO cursors VALUES (?, ?)", cursor, first)
+        self._sql.run("UPDATE cursors SET last_id = min(last_id, ?) WHERE feed = ?", last, cursor)
+        return self._cursor(cursor) or 0
+
+    def move(self, cursor: str, to: int) -> None:
+        """Everything up to here has been published. Writes nothing where the cursor is there already."""
+        self._sql.run("UPDATE cursors SET last_id = ? WHERE feed = ? AND last_id < ?", to, cursor, to)
+
+    def behind(self, cursor: str) -> int:
+        """How many places of the commit order are behind a cursor; 0 where it has not begun."""
+        at = self._cursor(cursor)
+        return 0 if at is None else max(0, self._records.last_place() - at)
+
+    def records(self, after: int) -> Iterator[tuple[int, bytes]]:
+        """Place and signed bytes of every record behind a place, in order; read as they are taken."""
+        return self._sql.walk("SELECT id, data FROM records WHERE id > ? ORDER BY id", after)
+
+    def named(self, meter: str, epoch: bytes, first: int, last: int, most: int) -> list[tuple[int, int, bytes]]:
+        """Number, place and signed bytes of the first ``most`` records of a meter and epoch from one number on to
+        another."""
+        sql = "SELECT seq, id, data FROM records WHERE epoch = ? AND meter = ? AND seq BETWEEN ? AND ? ORDER BY seq"
+        return self._sql.all(f"{sql} LIMIT ?", epoch, meter, first, last, most)
+
+    def last_change(self) -> int:
+        """The number of the newest change of a batch: that it was sealed, or got a receipt; 0: there was none."""
+        return self._sql.count("SELECT max(id) FROM batch_changes")
+
+    def changes(self, after: int, most: int) -> list[tuple[int, int]]:
+        """Changes behind a number, up to ``most``, each with its number and its batch, which need not be there."""
+        return self._sql.all("SELECT id, batch FROM batch_changes WHERE id > ? ORDER BY id LIMIT ?", after, most)
+
+    def count_pruned_batches(self) -> int:
+        """How many batches pruning has taken."""
+        return self._sql.count("SELECT batches FROM pruned")
 
     def _cursor(self, feed: str) -> int | None:
         row = self._sql.one("SELECT last_id FROM cursors WHERE feed = ?", feed)

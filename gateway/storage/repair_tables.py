@@ -54,6 +54,11 @@ class Repairs:
         sql = "SELECT 1 FROM lost_records WHERE meter = ? AND epoch = ? AND ? BETWEEN first AND last"
         return self._sql.one(sql, meter, epoch, seq) is not None
 
+    def lost_within(self, meter: str, epoch: bytes, first: int, last: int) -> list[tuple[int, int]]:
+        """The stretches of lost numbers of a meter and epoch that touch these, in order."""
+        sql = "SELECT first, last FROM lost_records WHERE epoch = ? AND meter = ? AND last >= ? AND first <= ?"
+        return self._sql.all(f"{sql} ORDER BY first", epoch, meter, first, last)
+
     def lost_unsealed(self) -> list[Hole]:
         """The stretches that may lie among records which no batch holds yet; none where nothing was lost there."""
         found = self._sql.one(f"SELECT 1 FROM lost_places WHERE last_id > {SEALED_TO}")

@@ -37,7 +37,8 @@ def _0010_first_release(db: Database) -> None:
 
 def _records(db: Database) -> None:
     """Records in commit order; batches as ranges of it; one anchor a batch and ledger (``message``: of a refusal,
-    as JSON, beside its English text); each epoch's schedule."""
+    as JSON, beside its English text); each batch in the order in which it was sealed and got its receipts; each epoch's
+    schedule."""
     db["records"].create(  # type: ignore[union-attr]
         {"id": int, "meter": str, "epoch": bytes, "seq": int, "kind": str, "time_ms": int, "data": bytes},
         pk="id",
@@ -62,6 +63,8 @@ def _records(db: Database) -> None:
         not_null={"state", "updated_ms"},
     )
     db.execute("CREATE INDEX anchors_open ON anchors (ledger, batch) WHERE state <> 'settled'")
+    # its ids are never given twice: a feed may have published up to one whose row is gone
+    db.execute("CREATE TABLE batch_changes (id INTEGER PRIMARY KEY AUTOINCREMENT, batch INTEGER NOT NULL)")
     db["schedules"].create(  # type: ignore[union-attr]
         {"id": int, "meter": str, "epoch": bytes, "anchor_ms": int, "period_ms": int},
         pk="id",
@@ -211,9 +214,9 @@ GUARDS = {
 }
 
 NAMES = frozenset(GUARDS) | {
-    "records", "batches", "anchors", "schedules", "cuts", "elsewhere", "known", "conflicts", "totals", "pruned",
-    "notes", "repairs", "lost_records", "lost_places", "records_by_name", "records_by_meter", "coverage_by_meter",
-    "events_by_meter", "batches_by_last", "anchors_open", "schedules_by_meter", "summaries",
+    "records", "batches", "anchors", "batch_changes", "schedules", "cuts", "elsewhere", "known", "conflicts", "totals",
+    "pruned", "notes", "repairs", "lost_records", "lost_places", "records_by_name", "records_by_meter",
+    "coverage_by_meter", "events_by_meter", "batches_by_last", "anchors_open", "schedules_by_meter", "summaries",
     "summary_forms", "alarms", "alarms_open", "cursors", "gaps", "notices", "marks", "marked",
     "heard", "heard_by_token", "replaced_keys", "poll_hours", "polls_counted",
 }  # fmt: skip

@@ -86,6 +86,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "alarms.notification",
         "feeds",
         "feeds.sparkplug",
+        "feeds.records",
         "dashboard.auth",
         "startup",
         "commissioning.identity",

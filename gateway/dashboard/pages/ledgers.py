@@ -59,10 +59,4 @@ def oldest_unanchored_ms(config: Config, store: Database) -> int | None:
     None when all are."""
     entries = config.document.ledger
     required = [entry.name for entry in entries if entry.policy == "required"]
-    if required:
-        times = [store.anchors.oldest_unanchored_ms(name) for name in required]
-        return min((ms for ms in times if ms is not None), default=None)
-    times = [store.anchors.oldest_unanchored_ms(entry.name) for entry in entries]
-    if not times:
-        return store.records.first_ms()
-    return None if None in times else max(ms for ms in times if ms is not None)
+    return store.anchors.oldest_unsettled_ms([entry.name for entry in entries], required)

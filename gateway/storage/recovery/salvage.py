@@ -203,6 +203,7 @@ def _presumed_pruned(store: Database, tables: RecoveredTables) -> int:
 def _mend(store: Database, tables: RecoveredTables, witness: TrustedKeys, found: Found) -> None:
     """What follows from the rest: counts, cuts, anchors that every batch has, the schedule of the last epoch."""
     tables.count_again()
+    tables.note_batches()
     tables.drop_unheard()
     store.replaced_keys.note_from_events()
     tables.drop_beyond(store.records.pruned()[0], found.last_id)

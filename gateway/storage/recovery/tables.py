@@ -113,6 +113,11 @@ class RecoveredTables:
         self._sql.run("DELETE FROM totals")
         self._sql.run("INSERT INTO totals (kind, count) SELECT kind, count(*) FROM records GROUP BY kind")
 
+    def note_batches(self) -> None:
+        """Every batch that is there counts as new for whoever publishes batches from the oldest on."""
+        self._sql.run("DELETE FROM batch_changes")
+        self._sql.run("INSERT INTO batch_changes (batch) SELECT batch FROM batches ORDER BY batch")
+
     def drop_beyond(self, pruned_to: int, last_id: int) -> None:
         """Drop cuts and marks of places that no unsealed or unpruned record can have."""
         self._sql.run(f"DELETE FROM cuts WHERE last_id > ? OR last_id <= {SEALED_TO}", last_id)

@@ -406,6 +406,21 @@ def test_a_feed_that_tells_nobody_for_two_minutes_is_an_alarm_until_it_is_connec
     with_ears(tmp_path, work)
 
 
+def test_a_feed_whose_broker_acknowledges_what_it_drops_is_an_alarm_at_once(tmp_path: Path) -> None:
+    def work(ears: Ears) -> None:
+        now: dict[str, Any] = {"connected": False, "state": "connecting", "silent": False}
+        ears.site.feeds.join("scada", lambda: now)
+        for silent, count in ((False, 0), (True, 1)):
+            now["silent"] = silent
+            for _ in range(10):
+                ears.sources._look_at_feeds()
+                ears.passes(1)
+            assert len(ears.board.listed()) == count
+        assert ears.one().code == "feed-away"
+
+    with_ears(tmp_path, work)
+
+
 def test_a_receiver_that_fails_for_two_minutes_is_an_alarm_until_it_takes_a_message(tmp_path: Path) -> None:
     def work(ears: Ears) -> None:
         why = Message("errno-timed-out")
