@@ -13,7 +13,9 @@ _ROWS: Final[LiteralString] = """
 SELECT g.name, g.id,
     (extract(epoch FROM g.heard) * 1000)::bigint, (extract(epoch FROM g.newest) * 1000)::bigint,
     g.status, (extract(epoch FROM g.status_at) * 1000)::bigint, g.clock,
-    g.records, g.repeated, g.forked, d.due, d.recorded
+    g.records, g.repeated, g.forked, d.due, d.recorded,
+    (SELECT (extract(epoch FROM b.to_at) * 1000)::bigint FROM batches b WHERE b.gateway = g.id AND b.state = 'proven'
+        ORDER BY b.to_at DESC LIMIT 1)
 FROM gateways g LEFT JOIN days d ON d.gateway = g.id AND d.day = %s
 WHERE %s::text[] IS NULL OR g.name = ANY(%s)
 """
@@ -52,7 +54,7 @@ class GatewayRow:
     records; ``status``: what it says of itself; ``clock``: the letter in its newest record; ``records``, ``repeated``,
     ``forked``: since the database was made; ``refused``: among those that are kept; ``due``, ``recorded``: polls of the
     coverage that ended on the day; ``unproven``: batches without what proves them, the earliest of whose records is of
-    ``unproven_ms``.
+    ``unproven_ms``; ``proven_ms``: the latest time of the records of those that are proven.
     """
 
     name: str
@@ -70,6 +72,7 @@ class GatewayRow:
     recorded: int | None = None
     unproven: int = 0
     unproven_ms: int | None = None
+    proven_ms: int | None = None
     holes: int = 0
     alarms: tuple[OpenAlarms, ...] = ()
 
@@ -87,11 +90,11 @@ def gateways(db: Database, day: date, only: Sequence[str] | None = None) -> dict
     for of, *facts in db.all(_ALARMS, numbers, numbers):
         alarms.setdefault(of, []).append(OpenAlarms(*facts))
     found = {}
-    for name, of, heard, newest, status, status_at, clock, records, repeated, forked, due, recorded in rows:
+    for name, of, heard, newest, status, status_at, clock, records, repeated, forked, due, recorded, proven in rows:
         count, oldest = unproven.get(of, (0, None))
         found[name] = GatewayRow(
             name, of, heard, newest, status, status_at, clock, records, repeated, forked, refused.pop(name, 0),
-            due, recorded, count, oldest, holes.get(of, 0), tuple(alarms.get(of, ())),
+            due, recorded, count, oldest, proven, holes.get(of, 0), tuple(alarms.get(of, ())),
         )  # fmt: skip
     return found | {name: GatewayRow(name, refused=count) for name, count in refused.items()}
 

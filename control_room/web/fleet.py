@@ -178,7 +178,7 @@ def _known(times: Iterable[int | None]) -> list[int]:
 
 def _time(row: GatewayRow) -> int | None:
     """The time of its oldest record without a receipt, as it says."""
-    found = _claimed(row, "oldest")
+    found = _claimed(row, "oldest_without_receipt")
     return found if type(found) is int and 0 <= found <= MAX_TIME_MS else None
 
 

@@ -135,7 +135,10 @@ class App(Generic[S]):
 
     def _session(self, request: Request, *, watching: bool = False) -> Session | None:
         cookie = request.cookies.get(self._cookie(request, "session"))
-        session = self._sessions.find(cookie, watching=watching or WATCHING in request.headers)
+        watching = watching or WATCHING in request.headers
+        session = self._sessions.find(cookie, watching=watching)
+        if session is not None and watching and self.stream is None:
+            self._sessions.watches(session)  # an open page has no stream that would do it
         return session if session is not None and self._is_good(session) else None
 
     def _watches(self, session: Session) -> bool:

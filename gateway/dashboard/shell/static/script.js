@@ -8,7 +8,7 @@
   });
 
   const WATCHING = { "Meterseal-Watch": "1" }; // keeps no session in use, takes no message from anybody
-  const again = () => document.querySelector("[data-again]"); // something is still being looked at
+  const again = () => document.querySelector("[data-again]"); // something is still being looked at; in so many seconds
   const watch = (method) => {
     return fetch((again() || location).href, { method, headers: WATCHING, redirect: "manual" }).catch(() => null);
   };
@@ -70,7 +70,7 @@
   }
 
   function more() {
-    if (again()) renew(1500);
+    if (again()) renew(1000 * again().dataset.again || 1500);
   }
   more();
 
