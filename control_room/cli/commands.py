@@ -18,4 +18,10 @@ COMMANDS: Final[Table] = {
             "control_room.cli.token:token", "Add, list and remove tokens of the HTTP API (docs/control-room.md)."
         ),
     },
+    "Run it": {
+        "run": Entry(
+            "control_room.cli.run:run",
+            "Receive, verify and store the records of every gateway until stopped (SIGTERM or Ctrl-C).",
+        ),
+    },
 }

@@ -12,7 +12,7 @@ from ledger_client import messages
 from ledger_client.errors import TrustFileError
 from ledger_client.verification.trust import Trust, load_trust
 
-log = logging.getLogger("meterseal.control.trust")
+log = logging.getLogger("meterseal.control")
 
 EVERY_S: Final = 2.0
 _Stamp = tuple[int, int, int, int]

@@ -25,9 +25,10 @@ from control_room.intake.pull import Delivered
 from control_room.intake.topics import topic_of
 from control_room.judged import Judged, Refusal, Stored
 from gateway.messages.message import Message
-from ledger_client.messages import Sentence
+from gateway.process.failpoints import failpoint
+from ledger_client import messages
 
-log = logging.getLogger("meterseal.control.intake")
+log = logging.getLogger("meterseal.control")
 
 GATHER_S: Final = 0.05
 """A portion that is not full waits so long for more."""
@@ -60,7 +61,7 @@ class Worker:
 
     def __init__(
         self, portion: int, judge: Judge, store: Store, *, done: Callable[[Sequence[int]], None],
-        give_back: Callable[[int, float], None], trouble: Callable[[Sentence | None], None],
+        give_back: Callable[[int, float], None], trouble: Callable[[messages.Message | None], None],
         between: Callable[[], bool], monotonic: Callable[[], float],
     ) -> None:  # fmt: skip
         """Nothing is started.
@@ -147,6 +148,7 @@ class Worker:
             part = waiting.pop()
             self.turned_s = self._monotonic()
             try:
+                failpoint("portion")
                 self._store_portion(part)
             except Unstorable as error:
                 waiting += self._halved(part, error)
@@ -158,6 +160,7 @@ class Worker:
                 waiting.append(part)
                 self._wait(failed, error)
             else:
+                failpoint("stored")
                 if failed:
                     failed = 0
                     self._trouble(None)
@@ -186,7 +189,7 @@ class Worker:
         return []
 
     def _wait(self, failed: int, error: DatabaseError) -> None:
-        self._trouble(error.sentence)
+        self._trouble(error.message)
         self._stop.wait(PAUSES_S[min(failed, len(PAUSES_S)) - 1])
 
 

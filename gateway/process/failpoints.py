@@ -14,7 +14,7 @@ from pathlib import Path
 STATIONS = (
     "poll", "sign", "commit", "committed", "cut", "seal", "sealed", "submit", "submitted", "settle", "settled",
     "prune", "pruned", "exported", "migrate", "restore", "restored",
-    "rows", "stated", "commissioned", "recover", "recovered", "aside", "repaired",
+    "rows", "stated", "commissioned", "recover", "recovered", "aside", "repaired", "portion", "stored",
 )  # fmt: skip
 
 _NAME, _, _REST = os.environ.get("METERSEAL_HOLD", "").partition(":")

@@ -15,14 +15,14 @@ sees the numbers of the first.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from psycopg.types.json import Jsonb
 
 from control_room.judged import Judged, JudgedRecord, Status, Stored
-from control_room.store import holes, statements
+from control_room.store import asking, holes, statements
 from control_room.store.connection import Database
 from control_room.store.incoming import gateway_alarms, partitions, rows
 from control_room.store.incoming.refused import keep_forks, keep_refused
@@ -48,9 +48,9 @@ class _Sorted(NamedTuple):
     forked: list[_Row]
 
 
-def store(db: Database, judged: Sequence[Judged], now_ms: int) -> Stored:
+def store(db: Database, judged: Sequence[Judged], now_ms: int, note: Callable[[], None] | None = None) -> Stored:
     """Store what these messages brought, at ``now_ms`` (Unix ms). Raises DatabaseError, and then nothing is kept:
-    Unstorable where it fails for its content."""
+    Unstorable where it fails for its content. ``note`` is called in the same transaction, as its last step."""
     if not any(map(any, judged)):
         return Stored()
     names, now = db.kept(Names), moment(now_ms)
@@ -67,11 +67,15 @@ def store(db: Database, judged: Sequence[Judged], now_ms: int) -> Stored:
         statements.take(db, gateways, [each for part in judged for each in part.statements], now_ms)
         holes.arrived(db, _spans([*taken.rows, *taken.repeated]), now_ms)
         holes.gone(db, gateways, [each for part in judged for each in part.gone])
+        statuses = [status for part in judged for status in part.statuses]
+        asking.online(db, _come_online(db, gateways, statuses), now_ms)
         gateway_alarms.take(db, [(row.chain.gateway, row.record) for row in taken.rows])
         keep_forks(db, [(row.chain, row.record) for row in taken.forked], now)
         _add_days(db, taken.rows)
-        _update_gateways(db, gateways, taken, [status for part in judged for status in part.statuses], now)
+        _update_gateways(db, gateways, taken, statuses, now)
         keep_refused(db, refused, now)
+        if note is not None:
+            note()
     return Stored(len(taken.rows), len(taken.repeated), len(taken.forked), len(refused))
 
 
@@ -217,6 +221,16 @@ def _add_days(db: Database, taken: Sequence[_Row]) -> None:
             [due[key] for key in keys],
             [recorded[key] for key in keys],
         )
+
+
+def _come_online(db: Database, gateways: Mapping[str, int], statuses: Sequence[Status]) -> list[int]:
+    """Gateways whose newest status says that they are online, and whose stored one does not."""
+    online = {gateways[status.gateway]: status.fields.get("online") is True for status in statuses}
+    numbers = [number for number, is_online in online.items() if is_online]
+    if not numbers:
+        return []
+    rows = db.all("SELECT id FROM gateways WHERE id = ANY(%s) AND status->>'online' IS DISTINCT FROM 'true'", numbers)
+    return [number for (number,) in rows]
 
 
 def _update_gateways(

@@ -244,3 +244,15 @@ CREATE TABLE counters (                     -- of what belongs to no gateway tha
     name text PRIMARY KEY,
     n bigint NOT NULL
 );
+
+-- Who receives. What a receiver stored last is part of each portion's transaction (store/incoming/receivers.py).
+
+CREATE TABLE receivers (
+    name text PRIMARY KEY,                  -- of its machine, and a number
+    seen timestamptz,                       -- NULL: it has ended
+    pending bigint NOT NULL DEFAULT 0,      -- messages that wait at the broker, and that it holds
+    held bigint NOT NULL DEFAULT 0,
+    trouble jsonb,                          -- a message
+    consumer timestamptz,                   -- when its consumer was made, and the latest delivery that it stored
+    delivered bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
