@@ -47,7 +47,7 @@ class Shapes:
         self, points: Points, shapes: list[Shape], contents: Sequence[Content]
     ) -> tuple[Shape, dict[str, Any]]:
         """The shape that most of the contents fit, and what does not; a new one while there is room for it."""
-        found = [(shape, apart(shape, contents)) for shape in shapes]
+        found = [(shape, apart(shape, contents)) for shape in reversed(shapes)]  # of equals the newest
         best = min(found, key=lambda each: _unfit(each[1]), default=None)
         if best is None or (_unfit(best[1]) and len(shapes) < MOST_SHAPES):
             decimals = decimals_of(contents, best[0].decimals if best else None)

@@ -28,6 +28,16 @@ def database(cluster: postgres.Cluster) -> Iterator[postgres.Database]:
         yield made
 
 
+@pytest.fixture(scope="session")
+def session_db(cluster: postgres.Cluster) -> Iterator[Database]:
+    """One that many examples of a test share."""
+    with postgres.database(cluster, 0) as database:
+        made = connect(database.url, database.password_file)
+        schema.make(made)
+        yield made
+        made.close()
+
+
 @pytest.fixture
 def db(database: postgres.Database) -> Iterator[Database]:
     """A connection to a database with the schema."""

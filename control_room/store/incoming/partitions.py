@@ -28,6 +28,7 @@ KEEPERS: Final = 0x6D_65_74_65_72_03
 """Key of the advisory lock of the one receiver that looks for what is old."""
 PAST_DAYS, AHEAD_DAYS = 400, 2
 """Of which days there are partitions: what is older or later stands in the default one."""
+WAIT: Final = "2s"
 _AT_ONCE: Final = 10_000
 _FIRST: Final = date(1970, 1, 1)
 
@@ -50,7 +51,7 @@ def share(db: Database) -> None:
 
 def alone(db: Database) -> None:
     """Wait until no portion is being stored, and hold off others until the end of the transaction."""
-    db.run("SET LOCAL lock_timeout = '2s'")
+    db.run("SELECT set_config('lock_timeout', %s, true)", WAIT)
     db.run("SELECT pg_advisory_xact_lock(%s)", PORTIONS)
 
 
