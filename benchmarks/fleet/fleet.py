@@ -4,6 +4,11 @@
 same of meters with other numbers (target: at least 0.45). Everything of these is in CPU seconds, so that a busy machine
 measures the same.
 
+``store_ratio``: the bare verification over what a receiver takes for a record of a portion, to judge and to store it
+(target: at least 0.35); ``store_with_database_ratio``: the same with PostgreSQL's CPU. ``two_receivers_ratio``: two
+receivers' CPU a record, PostgreSQL's included, over one's (1.2 at most). ``records_ratio``: what ``records`` take on
+disk over their signed bytes (1.35 at most); ``readings_bytes_a_value``: what ``readings`` take (15 at most).
+
 ``day_ms``: the chart of one point of a meter over a day, out of ``day_of_values`` values (target: 100 ms at most).
 """
 
@@ -14,19 +19,21 @@ from datetime import UTC, datetime
 
 from benchmarks.fleet.fleet_records import VALUES
 from benchmarks.fleet.fleet_rows import day_figures
+from benchmarks.fleet.fleet_store import store_figures
 from benchmarks.fleet.fleet_verify import verify_figures
 from tests.support.brokers import postgres
 
-SMALLEST = ({"records": 60, "runs": 1, "values": 30_000},)
+SMALLEST = ({"records": 60, "runs": 1, "stored": 200, "values": 30_000},)
 _SETTINGS = ("shared_buffers=256MB", "max_wal_size=1GB", "maintenance_work_mem=128MB")
 
 
-def run(records: int = 5_000, runs: int = 5, values: int = 100_000_000) -> dict[str, object]:
-    """``records``: of each kind of number; medians of ``runs`` pairs. ``values``: that are there beside those of the
-    day; a hundred million take 1.5 GB and some minutes to make."""
+def run(records: int = 5_000, runs: int = 5, stored: int = 50_000, values: int = 100_000_000) -> dict[str, object]:
+    """``records``: of each kind of number, verified; medians of ``runs`` pairs. ``stored``: records for each run of the
+    receivers. ``values``: that the day is found among; a hundred million take 1.5 GB and some minutes to make."""
     now = datetime.now(UTC)
     begin_ms = int(time.time()) * 1000 - 3_600_000
     figures = verify_figures(records, runs, begin_ms)
     with postgres.cluster(_SETTINGS, on_disk=True) as cluster:
+        figures |= store_figures(cluster, stored, min(runs, 3), begin_ms)
         figures |= day_figures(cluster, values, now)
     return {"values_per_record": VALUES, "records": records, "runs": runs, **figures}

@@ -99,9 +99,9 @@ def fleet(folder: Path, size: Size = Size(), *, progress: Callable[[str], Any] =
             for n in range(size.gateways)
         ]
         made = Fleet(folder, nodes, cluster.database("meterseal"), ledger, folder / "control" / "CONTROL.toml")
-        made.trust.write_text(_trust(sites, ledger))
+        made.trust.write_text(trust_text(sites, ledger))
         progress(f"control room with {size.receivers} receivers")
-        _init(made)
+        init_control_room(made)
         made.receivers = [Receiver(made.settings, n) for n in range(1, size.receivers + 1)]
         made.edges = [Edge(loaded) for loaded in sites]
         for process in (*made.receivers, *(edge.process for edge in made.edges)):
@@ -135,14 +135,14 @@ def _site(
     )
 
 
-def _trust(sites: Sequence[Config], ledger: EmbeddedLedger) -> str:
+def trust_text(sites: Sequence[Config], ledger: EmbeddedLedger) -> str:
     """One trust file of all sites' keys, under the policy that they all have, with the ledger's key once."""
     texts = [loaded.trust.read_text().split("[[key]]") for loaded in sites]
     keys = [key for _, *entries in texts for key in entries if 'role = "ledger"' not in key]
     return "[[key]]".join([texts[0][0], *keys]) + "\n" + trust_entry(ledger.folder)
 
 
-def _init(made: Fleet) -> None:
+def init_control_room(made: Fleet) -> None:
     """What an operator does once; of a cluster, every node is named."""
     node, database = made.nodes[0], made.database
     done = apart(
