@@ -44,6 +44,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "tests.campaigns.dishonest": ("dishonest",),
     "tests.campaigns.endurance": ("books", "outage", "soak"),
     "tests.campaigns.failures": ("crash", "torn-disk"),
+    "tests.campaigns.fleet": ("fleet-kills",),
     "tests.campaigns.honest": ("honest-histories",),
     "tests.campaigns.ledgers": ("ledger-faults", "ledger-hostile", "ledger-kills"),
     "tests.campaigns.streams": ("parsers",),

@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
         print(json.dumps(summary))
     else:
         print("\n".join(_text(summary)))
-    return 0 if summary["closed"] and summary["audit_findings"] == 0 else 1
+    return 0 if summary["closed"] and summary["audited"] == summary["gateways"] else 1
 
 
 def show(folder: Path, gateways: int, seconds: float, meters: int = 3, every: str = "2s") -> dict[str, Any]:
@@ -58,8 +58,10 @@ def show(folder: Path, gateways: int, seconds: float, meters: int = 3, every: st
         while not is_proven(running.database, until) and time.monotonic() < deadline:
             time.sleep(0.5)
         balance = books(running, until)
-        audited = running.audit()
-        facts = audited.facts if audited.out else {}
+        audits = running.audit()
+        for name, answer in audits.items():
+            if answer.code != 0:
+                _say(f"audit of {name}: {answer.output}")
         for hole in holes(running):
             _say(f"hole: {hole}")
         return {
@@ -70,7 +72,7 @@ def show(folder: Path, gateways: int, seconds: float, meters: int = 3, every: st
             **asdict(balance),
             "closed": balance.closed,
             "archived": len(list(running.archive.rglob("*.mbatch"))),
-            "audit_findings": facts.get("findings_total", -1),
+            "audited": sum(answer.code == 0 for answer in audits.values()),
             "archive": str(running.archive),
             "trust": str(running.trust),
         }
@@ -101,9 +103,10 @@ def _text(summary: dict[str, Any]) -> list[str]:
         f"{summary['proven']}",
         f"lost {summary['lost']}, changed {summary['changed']}, doubled {summary['doubled']}, refused "
         f"{summary['refused']}, forked {summary['forked']}, holes {summary['holes']}",
-        f"archive: {summary['archived']} batch files, audit: {summary['audit_findings']} findings",
+        f"archive: {summary['archived']} batch files; those of {summary['audited']} of {summary['gateways']} gateways "
+        "pass the audit",
         "",
-        f"again:   meterseal-ledger audit {summary['archive']}/*/*/*.mbatch --trust {summary['trust']}",
+        f"again:   meterseal-ledger audit {summary['archive']}/gw-00/*/*.mbatch --trust {summary['trust']}",
     ]
 
 

@@ -27,17 +27,17 @@ _COMMITTED = """
 _SETTLE_S = 30
 
 
-def latency_figures(rate: int, seconds: float) -> dict[str, object]:
+def latency_figures(cluster: postgres.Cluster, rate: int, seconds: float) -> dict[str, object]:
     """Seconds from when a record had become durable at its gateway until its row was committed, at ``rate`` records a
-    second; ``latency_lost``: records that did not come within half a minute of the end."""
+    second; the cluster has ``track_commit_timestamp=on``. ``latency_lost``: records that did not come within half a
+    minute of the end."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         nodes = stack.enter_context(nats(folder / "nats"))
-        cluster = stack.enter_context(postgres.cluster(("track_commit_timestamp=on",), on_disk=True))
         ledger = stack.enter_context(embedded_ledger(folder / "ledger", LEDGER))
         sites = folder / "sites"
         loaded = [_site(sites / f"gateway-{n}", n, nodes[0].url, ledger) for n in range(GATEWAYS)]
-        made = Fleet(folder, nodes, cluster.database("meterseal"), ledger, folder / "control" / "CONTROL.toml")
+        made = Fleet(folder, nodes, cluster.database("latency"), ledger, folder / "control" / "CONTROL.toml")
         made.trust.write_text(trust_text(loaded, ledger))
         init_control_room(made)
         receivers: list[Server] = [Receiver(made.settings, n) for n in (1, 2)]

@@ -30,6 +30,7 @@ SHOWN_BY = {
     "claims": "layout/test_bench_claims.py",
     "crash": "system/benches/test_crash.py",
     "dishonest": "system/test_dishonest.py",
+    "fleet-kills": "control_room/test_fleet_kills.py",
     "hj212": "system/benches/test_hj212.py",
     "honest-histories": "gateway/recording/test_clock_histories.py",
     "ledger": "layout/test_bench_ledger.py",

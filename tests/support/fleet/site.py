@@ -77,10 +77,14 @@ class Fleet:
         """Its batch files."""
         return self.settings.parent / "archive"
 
-    def audit(self) -> Answer:
-        """What `meterseal-ledger audit` says of the archive."""
-        files = sorted(self.archive.rglob("*.mbatch"))
-        return apart("ledger_client.cli", "audit", *files, "--trust", self.trust, "--json")
+    def audit(self) -> dict[str, Answer]:
+        """What `meterseal-ledger audit` says of each gateway's part of the archive."""
+        return {
+            folder.name: apart(
+                "ledger_client.cli", "audit", *sorted(folder.rglob("*.mbatch")), "--trust", self.trust, "--json"
+            )
+            for folder in sorted(self.archive.iterdir())
+        }
 
 
 @contextmanager
