@@ -16,7 +16,8 @@ class JudgedRecord(NamedTuple):
 
     ``meter`` is "gateway" for the gateway's own events; ``time_ms`` the record's own time (Unix ms); ``kind`` one of
     reading, coverage and event; ``place`` its position among the gateway's records, which is that of the leaves of its
-    batch (None: it came without one); ``hash`` the SHA-256 of ``data``.
+    batch (None: it came without one); ``hash`` the SHA-256 of ``data``; ``clock`` the letter of the gateway's clock
+    in it.
     """
 
     gateway: str
@@ -29,6 +30,7 @@ class JudgedRecord(NamedTuple):
     hash: bytes
     data: bytes
     body: Body
+    clock: str | None = None
 
 
 class JudgedStatement(NamedTuple):

@@ -24,4 +24,10 @@ COMMANDS: Final[Table] = {
             "Receive, verify and store the records of every gateway until stopped (SIGTERM or Ctrl-C).",
         ),
     },
+    "Look at it": {
+        "web": Entry(
+            "control_room.cli.web:web",
+            "Serve the pages, the API and the metrics until stopped (SIGTERM or Ctrl-C).",
+        ),
+    },
 }

@@ -27,7 +27,7 @@ def judged(gateway: str, place: int | None, data: bytes, trust: Trust, now_s: in
     _demand_storable(record, place)
     return JudgedRecord(
         gateway, claims.meter, claims.epoch, claims.seq, record.time_ms, record.kind, place, record_hash(data), data,
-        record.body,
+        record.body, claims.clock,
     )  # fmt: skip
 
 

@@ -140,6 +140,18 @@ def newest(db: Database, of: Sequence[MeterRow]) -> dict[int, ReadingRow]:
     return {meter: ReadingRow(time, epoch, 0, *rest) for meter, time, epoch, *rest in found}
 
 
+def first_ms(db: Database, meter: int, from_ms: int, to_ms: int) -> int | None:
+    """The time of a meter's first reading in [from_ms, to_ms); None: there is none."""
+    row = db.one(
+        "SELECT (extract(epoch FROM min(time)) * 1000)::bigint FROM readings WHERE meter = %s "
+        "AND time >= to_timestamp(%s / 1000.0) AND time < to_timestamp(%s / 1000.0)",
+        meter,
+        from_ms,
+        to_ms,
+    )
+    return None if row is None else row[0]
+
+
 def readings(
     db: Database, meter: int, from_ms: int, to_ms: int, after: tuple[int, int, int], limit: int
 ) -> list[ReadingRow]:

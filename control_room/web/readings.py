@@ -1,7 +1,7 @@
 """Route `/readings`: recorded readings, gateway by gateway and meter by meter, each in the order of time.
 
-A list is read in steps of some days, each on a state of the database of its own, so that none of them holds a
-transaction for long, and none has to look into the partitions of a year for the first reading.
+A list is read in steps within a day, each on a state of the database of its own: none holds a transaction for long, and
+none looks into more than a partition or two.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from control_room.store.connection import Database
 from control_room.store.meters import MeterRow, ReadingRow
 from control_room.store.recorded import recorded
 from control_room.web.gateways import reversed_
-from control_room.web.route import Call
+from control_room.web.route import Call, demand_gateway
 from gateway.api.shapes.parameters import ReadingPage
 from gateway.api.shapes.portions import MOST, TooMany
 from gateway.api.shapes.problems import Refusal
@@ -30,7 +30,6 @@ from gateway.messages.message import Message
 
 AGAIN_S: Final = 2
 DAY_MS: Final = 86_400_000
-FIRST_STEP_MS, LONGEST_STEP_MS = DAY_MS, 64 * DAY_MS
 FOR_EVER_MS: Final = 32_503_680_000_000
 """The year 3000."""
 NOWHERE: Final = (-1, 0, 0)
@@ -68,7 +67,8 @@ class Walk:
         self._after: tuple[int, int, int] = NOWHERE
         self._behind: tuple[int, str] = (0, "")
         self._begin = place
-        self._step_ms = FIRST_STEP_MS
+        self._between = True
+        """The day in which the list stands is over: the next one that has a reading is to be found."""
         self.over = False
         self.place: Place | None = None
         """Of the last reading."""
@@ -90,22 +90,25 @@ class Walk:
             raise Refusal(Message("cursor-invalid"))
         self._turn_to(exact[0])
         self._after, self._at_ms = (place.time_ms, place.epoch, place.seq), max(self._from_ms, place.time_ms)
+        self._between = False
 
     def take(self, store: Database, most: int) -> Sequence[Row]:
         """Up to so many further readings, of one meter."""
         if self._meter is None:
             self.over = True
             return ()
-        if self._meter.newest_ms is None or self._at_ms >= self._to_ms or self._at_ms > self._meter.newest_ms:
-            self._next_meter(store)
-            self.over = self._meter is None
-            return ()
+        if self._between:
+            first_ms = rows.first_ms(store, self._meter.id, self._at_ms, self._to_ms)
+            if first_ms is None:
+                self._next_meter(store)
+                self.over = self._meter is None
+                return ()
+            self._at_ms, self._between = first_ms, False
         most = min(most, self._left)
-        end_ms = min(self._to_ms, self._at_ms + self._step_ms)
+        end_ms = min(self._to_ms, self._at_ms + DAY_MS)
         found = rows.readings(store, self._meter.id, self._at_ms, end_ms, self._after, most)
         if len(found) < most:
-            self._at_ms = end_ms
-            self._step_ms = FIRST_STEP_MS if found else min(self._step_ms * 2, LONGEST_STEP_MS)
+            self._at_ms, self._between = end_ms, True
         self._left -= len(found)
         if not self._left:
             self.more = self.over = True
@@ -139,7 +142,7 @@ class Walk:
             self._turn_to(found[0])
 
     def _turn_to(self, meter: MeterRow) -> None:
-        self._meter, self._after, self._at_ms, self._step_ms = meter, NOWHERE, self._from_ms, FIRST_STEP_MS
+        self._meter, self._after, self._at_ms, self._between = meter, NOWHERE, self._from_ms, True
 
 
 async def readings(call: Call[ReadingPage]) -> Response:
@@ -151,8 +154,10 @@ async def readings(call: Call[ReadingPage]) -> Response:
     times, place = _times(call), _place(call)
     walk = Walk(asked, *times, place)
     headers: dict[str, str] = {}
+    trusted = call.site.trusted()
 
     def prepare(store: Database) -> MakeWriter:
+        demand_gateway(store, trusted, asked.gateway)
         if asked.format == "json":
             return lambda file: ItemsWriter(file, walk.of, lambda: _following(call, walk))
         ahead = Walk(asked, *times, place)  # the lines have no place for it

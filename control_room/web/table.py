@@ -8,7 +8,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from control_room.web import gateways, lists, models, readings, records
-from control_room.web.route import ApiRoute, Call, Rest
+from control_room.web.route import ApiRoute, Call, Rest, of_known
 from gateway.api.shapes.models import Listed
 from gateway.api.shapes.parameters import AlarmPage, MeterPage, OfRecord, Page, Parameters, ReadingPage
 from gateway.api.shapes.route import JSON
@@ -49,7 +49,7 @@ ROUTES: Final[tuple[ApiRoute[Any], ...]] = (
         scope="status",
         parameters=Page,
         answer=Listed[models.Gateway],
-        look=gateways.gateways,
+        look=of_known(gateways.gateways),
     ),
     ApiRoute(
         path=f"{V1}/meters",
@@ -57,7 +57,7 @@ ROUTES: Final[tuple[ApiRoute[Any], ...]] = (
         scope="status",
         parameters=MeterPage,
         answer=Listed[models.Meter],
-        look=gateways.meters,
+        look=of_known(gateways.meters),
     ),
     ApiRoute(
         path=f"{V1}/latest",
@@ -65,7 +65,7 @@ ROUTES: Final[tuple[ApiRoute[Any], ...]] = (
         scope="readings",
         parameters=MeterPage,
         answer=Listed[models.Reading],
-        look=gateways.latest,
+        look=of_known(gateways.latest),
     ),
     ApiRoute(
         path=f"{V1}/readings",
@@ -82,7 +82,7 @@ ROUTES: Final[tuple[ApiRoute[Any], ...]] = (
         scope="status",
         parameters=Page,
         answer=Listed[models.Batch],
-        look=lists.batches,
+        look=of_known(lists.batches),
     ),
     ApiRoute(
         path=f"{V1}/alarms",
@@ -90,7 +90,7 @@ ROUTES: Final[tuple[ApiRoute[Any], ...]] = (
         scope="status",
         parameters=AlarmPage,
         answer=Listed[models.Alarm],
-        look=lists.alarms,
+        look=of_known(lists.alarms),
     ),
     ApiRoute(
         path=f"{V1}/holes",
@@ -98,7 +98,7 @@ ROUTES: Final[tuple[ApiRoute[Any], ...]] = (
         scope="status",
         parameters=Page,
         answer=Listed[models.Hole],
-        look=lists.holes,
+        look=of_known(lists.holes),
     ),
     ApiRoute(
         path=f"{V1}/refused",
@@ -106,14 +106,14 @@ ROUTES: Final[tuple[ApiRoute[Any], ...]] = (
         scope="status",
         parameters=Page,
         answer=Listed[models.Refused],
-        look=lists.refused,
+        look=of_known(lists.refused),
     ),
     ApiRoute(
         path=f"{_RECORD}.mseal",
         summary="The proof of one record, as `meterseal-ledger verify` takes it",
         scope="proofs",
         parameters=OfRecord,
-        look=records.bundle,
+        look=of_known(records.bundle),
         media={records.MSEAL: {"type": "string", "format": "binary"}},
         refuses=(409, 410),
     ),
@@ -123,7 +123,7 @@ ROUTES: Final[tuple[ApiRoute[Any], ...]] = (
         scope="proofs",
         parameters=OfRecord,
         answer=models.Record,
-        look=records.one,
+        look=of_known(records.one),
         refuses=(409, 410),
     ),
 )

@@ -36,7 +36,7 @@ def record(
     parsed = parse_record(data)
     return JudgedRecord(
         gateway, meter, epoch, seq, parsed.time_ms, parsed.kind, seq if place is None else place,
-        record_hash(data), data, parsed.body,
+        record_hash(data), data, parsed.body, claims.clock,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 from psycopg.types.json import Jsonb
 
 from control_room.judged import Judged, JudgedRecord, Status, Stored
-from control_room.store import asking, holes, statements
+from control_room.store import asking, configured, holes, statements
 from control_room.store.connection import Database
 from control_room.store.incoming import gateway_alarms, partitions, rows
 from control_room.store.incoming.refused import keep_forks, keep_refused
@@ -58,6 +58,7 @@ def store(db: Database, judged: Sequence[Judged], now_ms: int, note: Callable[[]
     found = _sorted(names, [record for part in judged for record in part.records])
     shapes = db.kept(Shapes)
     encoded = [rows.row(n, row.chain, row.record, shapes) for n, row in enumerate(found.rows)]
+    owners = names.meters(set(configured.configured([row.record for row in found.rows])))
     partitions.demand(db, {row.record.time_ms // partitions.DAY_MS for row in found.rows}, now_ms)
     db.kept(_Incoming)
     with db.transaction():
@@ -72,6 +73,7 @@ def store(db: Database, judged: Sequence[Judged], now_ms: int, note: Callable[[]
         gateway_alarms.take(db, [(row.chain.gateway, row.record) for row in taken.rows])
         keep_forks(db, [(row.chain, row.record) for row in taken.forked], now)
         _add_days(db, taken.rows)
+        configured.keep(db, configured.configured([row.record for row in taken.rows]), owners)
         _update_gateways(db, gateways, taken, statuses, now)
         keep_refused(db, refused, now)
         if note is not None:
@@ -239,26 +241,28 @@ def _update_gateways(
     """What is known of each gateway as a whole: heard now, its newest record, how many records came to what."""
     if not gateways:
         return
-    newest: dict[int, int] = {}
+    newest: dict[int, tuple[int, str]] = {}
     for row in taken.rows:
-        gateway = row.chain.gateway
-        newest[gateway] = max(newest.get(gateway, 0), row.record.time_ms)
+        gateway, record = row.chain.gateway, row.record
+        newest[gateway] = max(newest.get(gateway, (0, "")), (record.time_ms, record.clock or ""))
     counts = [Counter(row.chain.gateway for row in part) for part in taken]
     stated = {gateways[status.gateway]: Jsonb(dict(status.fields)) for status in statuses}
     numbers = sorted(gateways.values())
     db.run(
         "WITH locked AS (SELECT id FROM gateways WHERE id = ANY(%s) ORDER BY id FOR UPDATE) "
         "UPDATE gateways g SET heard = greatest(g.heard, %s), newest = greatest(g.newest, new.newest), "
+        "clock = CASE WHEN new.newest >= coalesce(g.newest, new.newest) THEN new.clock ELSE g.clock END, "
         "records = g.records + new.records, repeated = g.repeated + new.repeated, forked = g.forked + new.forked, "
         "status = coalesce(new.status, g.status), "
         "status_at = CASE WHEN new.status IS NULL THEN g.status_at ELSE %s END "
-        "FROM locked JOIN unnest(%s::int[], %s::timestamptz[], %s::int8[], %s::int8[], %s::int8[], %s::jsonb[]) "
-        "AS new (id, newest, records, repeated, forked, status) USING (id) WHERE g.id = new.id",
+        'FROM locked JOIN unnest(%s::int[], %s::timestamptz[], %s::"char"[], %s::int8[], %s::int8[], %s::int8[], '
+        "%s::jsonb[]) AS new (id, newest, clock, records, repeated, forked, status) USING (id) WHERE g.id = new.id",
         numbers,
         now,
         now,
         numbers,
-        [moment(newest[n]) if n in newest else None for n in numbers],
+        [moment(newest[n][0]) if n in newest else None for n in numbers],
+        [newest[n][1] or None if n in newest else None for n in numbers],
         *([count[n] for n in numbers] for count in counts),
         [stated.get(n) for n in numbers],
     )
