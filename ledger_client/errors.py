@@ -29,7 +29,7 @@ LedgerClientError
 ├── MissingLibrary         a command needs a library that is not installed (cli/evm.py)
 ├── LedgerDirError         a ledger's folder is wrong (transparency/ledger/directory.py)
 ├── NoDemonstration        a moved clock for what is no demonstration (transparency/server/demo_clock.py)
-├── LogError               a ledger's log cannot be opened (transparency/log/log.py)
+├── LogError               a ledger's log cannot be opened (transparency/log/store.py)
 ├── PartyFolderError       a party's folder is wrong (enrolment/party_folder.py)
 ├── EnrollError            a gateway or a party cannot be enrolled (transparency/ledger/enroll.py)
 ├── RevokeError            a key cannot be revoked (transparency/ledger/revoke.py)
@@ -40,6 +40,7 @@ LedgerClientError
     ├── Refused                the ledger says no, permanently
     ├── LedgerUnavailable      no answer now; try again
     │   ├── NodeError              a node of a chain says no (ledgers/evm/node.py)
+    │   ├── LogBehind              a ledger's log lost what was signed (transparency/log/log.py)
     │   └── TooOften               a gateway submits more often than it may (transparency/ledger/service.py)
     ├── Unsupported            the ledger has no such call
     └── ForeignAccount         the account has a past that is not in this bridge's book (bridge/chain_anchoring.py)

@@ -39,7 +39,7 @@ def energytag(log: Path, files: tuple[Path, ...], trust_file: Path, output: Path
     from ledger_client.certificates.energytag import energytag as exported
     from ledger_client.certificates.replay import replay
     from ledger_client.recompute.proven import signed
-    from ledger_client.transparency.ledger.directory import LOG
+    from ledger_client.transparency.ledger.directory import open_log
     from ledger_client.transparency.log.log import Log
 
     trust = load_trust(trust_file)
@@ -53,8 +53,8 @@ def energytag(log: Path, files: tuple[Path, ...], trust_file: Path, output: Path
                     return sources.plan_of(sources.periods[period]).plan
             refuse("V1", "files", f"none holds the statement {period.hex()}", "give its batch, or its .mseal")
 
-        path = log / LOG if log.is_dir() else log
-        with closing(Log.open(path, read_only=True)) as opened, opened.read() as entries:
+        found_log = open_log(log, read_only=True) if log.is_dir() else Log.open(log, read_only=True)
+        with closing(found_log) as opened, opened.read() as entries:
             replayed = replay(opened.name, entries.entries(0, entries.size()))
         return exported(replayed, plan_of), f"{len(replayed.state.certificates)} certificates of {replayed.registry}"
 

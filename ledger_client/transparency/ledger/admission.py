@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from ledger_client.errors import BadSignature, Refused, VerificationError
 from ledger_client.formats.statement import Range, SignedStatement, Statement, check_signed_behind, parse_statement
 from ledger_client.transparency.log import ranges
-from ledger_client.transparency.log.log import MAX_NUMBER
+from ledger_client.transparency.log.entries import MAX_NUMBER
 from ledger_client.transparency.policy.policy_file import Policy, flaw_at
 from ledger_client.transport.wire import id_to_text
 from ledger_client.verification.trust import TrustKey

@@ -10,9 +10,11 @@ from pathlib import Path
 from ledger_client.durable_files import rename
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.merkle import leaf_hash
-from ledger_client.transparency.ledger.directory import LOG, policy_of
+from ledger_client.transparency.ledger.directory import open_log, policy_of
 from ledger_client.transparency.log import tree
-from ledger_client.transparency.log.log import Log, LogError, Reader
+from ledger_client.transparency.log.entries import Reader
+from ledger_client.transparency.log.log import Log
+from ledger_client.transparency.log.store import LogError
 
 
 class BackupError(LedgerClientError):
@@ -38,7 +40,7 @@ def backup(folder: Path, target: Path, *, force: bool = False) -> Copied:
     new = target.with_name(target.name + ".new")
     try:
         new.unlink(missing_ok=True)
-        with closing(Log.open(folder / LOG, read_only=True)) as log:
+        with closing(open_log(folder, read_only=True)) as log:
             if not force and target.exists():
                 _demand_older(target, log)
             log.copy(new)
@@ -61,8 +63,7 @@ def _demand_older(target: Path, log: Log) -> None:
     way_out = "give another name, or --force to replace it"
     try:
         with closing(Log.open(target, read_only=True)) as other, other.read() as held:
-            size = held.size()
-            root = tree.root(size, held.node) if size else b""
+            size, root = held.size(), held.root()
     except LogError:
         raise BackupError(f"{target}: there is another file", way_out) from None
     with log.read() as entries:
@@ -74,26 +75,15 @@ def _read_through(path: Path) -> Copied:
     """Every entry of a copy, hashed again; raises ``BackupError`` unless they give the root that its tree has."""
     with closing(Log.open(path)) as log:  # not read-only: closing it leaves one file
         with log.read() as entries:
-            size = entries.size()
-            root = tree.root(size, entries.node)
+            size, root = entries.size(), entries.root()
             if root != _root_of(entries, size):
                 raise BackupError(f"{path}: the entries do not give the root of the tree; the log itself is damaged")
         return Copied(log.name, size, root)
 
 
 def _root_of(entries: Reader, size: int) -> bytes:
-    """The root over all entries, with one hash a level in memory."""
-    peaks: dict[tuple[int, int], bytes] = {}
-    number = -1
+    """The root over all entries."""
+    edge: tree.Edge = ()
     for number, entry in entries.entries(0, size):
-        for node, value in tree.completed(number, leaf_hash(entry), lambda level, n: peaks[level, n]):
-            peaks[node] = value
-        _forget(peaks, number)
-    return tree.root(number + 1, lambda level, n: peaks[level, n])
-
-
-def _forget(peaks: dict[tuple[int, int], bytes], number: int) -> None:
-    """Keep only the subtrees that have no parent yet."""
-    size = number + 1
-    for level, index in [node for node in peaks if size >> node[0] != node[1] + 1 or not size >> node[0] & 1]:
-        del peaks[level, index]
+        edge = tree.grown(number, edge, leaf_hash(entry)).edge
+    return tree.root_of(edge)

@@ -12,7 +12,7 @@ from ledger_client.claims.certificate import Certificate, Slice
 from ledger_client.transparency.ledger.claim_admission import roles_of
 from ledger_client.transparency.ledger.directory import LedgerDir
 from ledger_client.transparency.ledger.service import PolicyInForce
-from ledger_client.transparency.log.log import Reader
+from ledger_client.transparency.log.entries import Reader
 
 MOST_LISTED: Final = 500
 """Certificates of one answer."""

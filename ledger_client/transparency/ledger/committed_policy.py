@@ -20,8 +20,9 @@ from ledger_client.durable_files import alone
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, TrustFileError
 from ledger_client.formats.cose_key import Signer, base64url
 from ledger_client.formats.receipt import sign_receipt
-from ledger_client.transparency.ledger.directory import LOG, POLICY, RULES, LedgerDir, present_key
-from ledger_client.transparency.log.log import Log, Place, Reader, Writer
+from ledger_client.transparency.ledger.directory import POLICY, RULES, LedgerDir, has_log, open_log, present_key
+from ledger_client.transparency.log.entries import Place, Reader, Writer
+from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.policy.key_entries import applied, changes_of, difference, sign_change
 from ledger_client.transparency.policy.ledger_keys import LedgerKey, rules_of, sign_rules
 from ledger_client.transparency.policy.policy_file import Mark, Policy, load_policy, look
@@ -148,11 +149,11 @@ def changing(folder: Path) -> Iterator[Callable[[], None]]:
 
     A bridge to a chain has no log: there the file is the policy. Raises ``LedgerClientError`` before anything changes.
     """
-    if not (folder / LOG).exists():
+    if not has_log(folder):
         with alone(folder):
             yield lambda: None
         return
-    with alone(folder), closing(Log.open(folder / LOG)) as log:
+    with alone(folder), closing(open_log(folder)) as log:
         policy = CommittedPolicy(folder, log, lambda entries: present_key(folder, log.name, entries.own_entry_bytes()))
 
         def register() -> None:

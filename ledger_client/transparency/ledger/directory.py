@@ -1,4 +1,4 @@
-"""Ledger folder: ``key.pem``, ``log.db``, ``policy.toml``; made at the first start, locked by one process.
+"""Ledger folder: ``key.pem``, ``log.db``, ``head``, ``policy.toml``; made at the first start, locked by one process.
 
 The log comes into being whole, with entry 0, under another name; the key gets its own name only after the log has.
 So a key without a log is never an interrupted first start: it is a log that was lost, and a ledger that began again
@@ -8,6 +8,7 @@ under the same key would contradict every receipt that it has given.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -19,11 +20,16 @@ from ledger_client.durable_files import rename, write_text
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, VerificationError
 from ledger_client.formats.checks import is_name
 from ledger_client.formats.cose_key import PrivateKey, load_private_key, save_private_key
-from ledger_client.transparency.log.log import Log, Reader
+from ledger_client.transparency.log.entries import Reader
+from ledger_client.transparency.log.head_file import Head, HeadFile
+from ledger_client.transparency.log.log import Log
+from ledger_client.transparency.log.sqlite import SqliteStore
 from ledger_client.transparency.policy.ledger_keys import LedgerKey, is_key_change, key_history, sign_rules
 from ledger_client.transparency.policy.policy_file import EMPTY_POLICY
 
-KEY, NEXT_KEY, LOG, POLICY, LOCK = "key.pem", "key.next.pem", "log.db", "policy.toml", "lock"
+_LOG = logging.getLogger("meterseal.ledger")
+
+KEY, NEXT_KEY, LOG, HEAD, POLICY, LOCK = "key.pem", "key.next.pem", "log.db", "head", "policy.toml", "lock"
 BOOK = "bridge.db"  # in the folder of a bridge to a chain, which has a policy of its own
 
 RULES = (
@@ -94,7 +100,7 @@ def open_dir(path: Path, name: str | None, now: Callable[[], float] = time.time)
             rename(_new(path / KEY), path / KEY)  # a first start that was interrupted between the two names
     except OSError as error:
         raise LedgerDirError(f"{path}: {error.strerror}", "give a folder that this user may write in") from error
-    log = Log.open(path / LOG)
+    log = open_log(path)
     if name is not None and log.name != name:
         raise LedgerDirError(
             f"{path}: this is the ledger {log.name!r}", f"leave --name out, or give {name!r} its own folder"
@@ -111,9 +117,30 @@ def make_dir(path: Path, name: str | None) -> str:
     return made.log.name
 
 
+def has_log(path: Path) -> bool:
+    """Whether a folder is a ledger's, and not a bridge's to a chain, which has no log."""
+    return (path / LOG).exists()
+
+
+def open_log(path: Path, *, read_only: bool = False) -> Log:
+    """The log of the ledger in a folder, which contains what that has signed for; a process may be serving it.
+
+    Raises ``LogError``, and ``LogBehind`` where it does not.
+    """
+    log = Log(SqliteStore.open(path / LOG, read_only=read_only), HeadFile(path / HEAD), read_only=read_only)
+    try:
+        if not read_only and log.adopt():
+            _LOG.warning("%s: missing; the log as it is counts from now on (docs/ledger.md)", path / HEAD)
+        with log.read():
+            return log
+    except BaseException:
+        log.close()
+        raise
+
+
 def policy_of(path: Path) -> Path:
     """The policy file of the ledger, or bridge, in ``path``; raises ``LedgerDirError`` where there is neither."""
-    if not (path / LOG).exists() and not (path / BOOK).exists():
+    if not has_log(path) and not (path / BOOK).exists():
         raise LedgerDirError(f"{path}: no ledger here", f"make one: meterseal-ledger init {path}")
     return path / POLICY
 
@@ -149,6 +176,8 @@ def _create(path: Path, name: str, now_s: int) -> None:
     log = Log.create(_new(path / LOG), name)
     with log.write() as entries:
         entries.append(sign_rules(name, now_s, RULES, key), None)
+        head = Head(entries.size(), entries.root())
+    HeadFile(path / HEAD).begin(head)
     log.close()  # the last connection moves everything into the one file
     rename(_new(path / LOG), path / LOG)
     rename(_new(path / KEY), path / KEY)

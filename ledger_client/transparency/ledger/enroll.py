@@ -22,8 +22,7 @@ from ledger_client.formats.checks import MAX_BUNDLE
 from ledger_client.formats.cose_key import PublicKey, base64url
 from ledger_client.times import rfc3339
 from ledger_client.transparency.ledger.committed_policy import changing
-from ledger_client.transparency.ledger.directory import LOG, policy_of
-from ledger_client.transparency.log.log import Log
+from ledger_client.transparency.ledger.directory import has_log, open_log, policy_of
 from ledger_client.transparency.policy.key_entries import changes_of, owner
 from ledger_client.transparency.policy.policy_file import Policy, add_keys, flaw_at, load_policy
 from ledger_client.verification.trust import TrustKey
@@ -172,17 +171,17 @@ def _demand_own(folder: Path, key: TrustKey, before: PublicKey | None, policy: P
 
 def _registered(folder: Path, key: TrustKey) -> list[TrustKey]:
     """All keys of a key's owner that the log has ever registered; none of a bridge to a chain, which has no log."""
-    if not (folder / LOG).exists():
+    if not has_log(folder):
         return []
-    with closing(Log.open(folder / LOG, read_only=True)) as log, log.read() as entries:
+    with closing(open_log(folder, read_only=True)) as log, log.read() as entries:
         changes = changes_of((number, entry) for number, entry, _ in entries.own_entries())
     return [registered for change in changes if change.about == owner(key) for registered in change.keys]
 
 
 def _has_statements(folder: Path, gateway: str) -> bool:
-    if not (folder / LOG).exists():  # a bridge to a chain has none
+    if not has_log(folder):  # a bridge to a chain has none
         return False
-    with closing(Log.open(folder / LOG, read_only=True)) as log, log.read() as entries:
+    with closing(open_log(folder, read_only=True)) as log, log.read() as entries:
         return entries.last(gateway) is not None
 
 

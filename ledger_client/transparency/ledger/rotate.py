@@ -14,7 +14,14 @@ from ledger_client.durable_files import rename
 from ledger_client.formats.cose_key import PrivateKey, load_private_key, save_private_key
 from ledger_client.formats.receipt import parse_receipt
 from ledger_client.times import rfc3339
-from ledger_client.transparency.ledger.directory import KEY, LOG, NEXT_KEY, LedgerDirError, policy_of, present_key
+from ledger_client.transparency.ledger.directory import (
+    KEY,
+    NEXT_KEY,
+    LedgerDirError,
+    open_log,
+    policy_of,
+    present_key,
+)
 from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.policy.ledger_keys import LedgerKey, is_key_change, sign_key
 from ledger_client.verification.trust import key_entry
@@ -24,7 +31,7 @@ from ledger_client.verification.vouching import TOLERANCE_S
 def prepare(folder: Path) -> str:
     """Make the next key, if there is none yet; its ``[[key]]`` entry, to be in every trust file before ``rotate``."""
     policy_of(folder)
-    with closing(Log.open(folder / LOG)) as log:
+    with closing(open_log(folder)) as log:
         _present(folder, log)  # so that a change that was interrupted is finished first
         return key_entry("ledger", _next_key(folder).public, int(time.time()), ledger=log.name)
 
@@ -35,7 +42,7 @@ def rotate(folder: Path) -> tuple[LedgerKey, LedgerKey]:
     Raises ``LedgerDirError``, ``LogError``, ``KeyFileError``, ``LedgerUnavailable``.
     """
     policy_of(folder)
-    with closing(Log.open(folder / LOG)) as log:
+    with closing(open_log(folder)) as log:
         old, keys = _present(folder, log)
         new = _next_key(folder).public
         if new.kid == old.public.kid:

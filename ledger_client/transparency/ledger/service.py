@@ -43,8 +43,8 @@ from ledger_client.transparency.ledger.claim_admission import (
 from ledger_client.transparency.ledger.directory import LedgerDir
 from ledger_client.transparency.log.claim_tables import owner
 from ledger_client.transparency.log.counters import Counts
+from ledger_client.transparency.log.entries import Place, Reader, Writer
 from ledger_client.transparency.log.group_commit import GroupCommit, Work
-from ledger_client.transparency.log.log import Place, Reader, Writer
 from ledger_client.transparency.policy.ledger_keys import LedgerKey
 from ledger_client.transparency.policy.policy_file import Policy
 from ledger_client.transport.wire import MAX_PAGE, id_to_text
@@ -206,9 +206,9 @@ class Service:
         assert receipt is not None  # append returns what its signer returned
         return receipt
 
-    def writable(self) -> bool:
-        """Whether the ledger can take statements: its disk takes what is written."""
-        return self._group.writable()
+    def unwritable(self) -> LedgerUnavailable | None:
+        """Why the ledger can take no statements; None while its disk takes what is written, and its log is whole."""
+        return self._group.unwritable()
 
     def receipt(self, statement_id: bytes) -> bytes | None:
         """The first receipt of a statement; ``None`` for one that is not in the log."""

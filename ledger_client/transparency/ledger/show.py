@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger_client.times import rfc3339
-from ledger_client.transparency.ledger.directory import LOG, policy_of, present_key
-from ledger_client.transparency.log import tree
-from ledger_client.transparency.log.log import Log
+from ledger_client.transparency.ledger.directory import open_log, policy_of, present_key
 from ledger_client.transparency.policy.key_entries import applied, changes_of, difference
 from ledger_client.transparency.policy.policy_file import load_policy
 from ledger_client.transport.wire import id_to_text
@@ -27,7 +25,7 @@ def facts(folder: Path) -> dict[str, Any]:
     Raises ``LedgerClientError`` where there is no ledger in order.
     """
     policy = load_policy(policy_of(folder))
-    with closing(Log.open(folder / LOG, read_only=True)) as log, log.read() as entries:
+    with closing(open_log(folder, read_only=True)) as log, log.read() as entries:
         _, ledger_keys = present_key(folder, log.name, entries.own_entry_bytes())
         size, held = entries.size(), entries.gateways()
         registered = applied({}, changes_of((number, entry) for number, entry, _ in entries.own_entries()))
@@ -106,16 +104,18 @@ def _device(meter: dict[str, Any]) -> str:
 
 
 def log_state(folder: Path) -> tuple[int, bytes]:
-    """How many entries the log has now, and the root over them: what its head says, unsigned."""
+    """How many entries the log has now, and the root over them: what its head says, unsigned.
+
+    Whoever publishes it binds the ledger to it as a signature does: ``head`` in its folder says so, too.
+    """
     policy_of(folder)
-    with closing(Log.open(folder / LOG, read_only=True)) as log, log.read() as entries:
-        size = entries.size()
-        return size, tree.root(size, entries.node)
+    with closing(open_log(folder)) as log, log.read() as entries:
+        return entries.size(), entries.root()
 
 
 def trust_entry(folder: Path) -> str:
     """The ledger's own ``[[key]]`` entries of a trust file, of every key that it ever signed with."""
     policy_of(folder)
-    with closing(Log.open(folder / LOG, read_only=True)) as log, log.read() as entries:
+    with closing(open_log(folder, read_only=True)) as log, log.read() as entries:
         _, keys = present_key(folder, log.name, entries.own_entry_bytes())
     return "\n".join(key_entry("ledger", k.key, k.since, ledger=log.name, valid_to=k.until) for k in keys)

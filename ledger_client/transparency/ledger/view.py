@@ -11,7 +11,7 @@ from ledger_client.formats.consistency import sign_consistency
 from ledger_client.formats.log_head import MAX_HEAD, LogHead, sign_head
 from ledger_client.transparency.ledger.directory import LedgerDir
 from ledger_client.transparency.log import tree
-from ledger_client.transparency.log.log import Reader
+from ledger_client.transparency.log.entries import Reader
 from ledger_client.transparency.policy.key_entries import about
 from ledger_client.transparency.policy.key_list import Count, Shown, encode_page, sign_count, tells
 from ledger_client.transport.wire import MAX_PAGE
@@ -43,7 +43,7 @@ class LogView:
         with self._folder.log.read() as log:
             size = log.size()
             signer, keys = self._folder.keys(log)
-            root = tree.root(size, log.node)
+            root = log.root()
         iat = max(int(self._now()), keys[-1].since)
         with self._lock:
             if self._head is not None:
@@ -72,7 +72,7 @@ class LogView:
         with self._folder.log.read() as log:
             size = log.size()
             signer, keys = self._folder.keys(log)
-            root = tree.root(size, log.node)
+            root = log.root()
             for number, entry_about in self._own_entries(log):
                 if not tells(whom, entry_about):
                     continue

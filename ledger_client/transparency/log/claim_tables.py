@@ -6,7 +6,6 @@ The claims themselves are entries, under ``owner(party)`` and their number.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -14,6 +13,7 @@ from ledger_client.claims.certificate import HELD, Certificate, Slice
 from ledger_client.claims.claim import Balance, Offset, Part, parse_claim
 from ledger_client.claims.registry import Books, standing
 from ledger_client.formats import cbor
+from ledger_client.transparency.log.store import Rows
 
 OWNER: Final = "party/"
 """What whose entries are claims begins with; no gateway's name has a slash."""
@@ -22,12 +22,12 @@ TABLES: Final = (
     "device BLOB NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL, units INTEGER NOT NULL, "
     "period BLOB NOT NULL, row BLOB NOT NULL) STRICT, WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS certificates_of_device ON certificates (device, from_ms)",
-    "CREATE TABLE IF NOT EXISTS slices (cert BLOB NOT NULL, begin INTEGER NOT NULL, end INTEGER NOT NULL, "
+    'CREATE TABLE IF NOT EXISTS slices (cert BLOB NOT NULL, begin INTEGER NOT NULL, "end" INTEGER NOT NULL, '
     "status TEXT NOT NULL, holder TEXT NOT NULL, PRIMARY KEY (cert, begin)) STRICT, WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS slices_of_holder ON slices (holder, cert)",
     "CREATE TABLE IF NOT EXISTS origins (device BLOB NOT NULL, quarter INTEGER NOT NULL, cert BLOB NOT NULL, "
     "PRIMARY KEY (device, quarter)) STRICT, WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS serials (registry TEXT NOT NULL, project TEXT NOT NULL, vintage INTEGER NOT NULL, "
+    "CREATE TABLE IF NOT EXISTS serials (registry BLOB NOT NULL, project BLOB NOT NULL, vintage INTEGER NOT NULL, "
     "first INTEGER NOT NULL, last INTEGER NOT NULL, party TEXT NOT NULL, from_ms INTEGER NOT NULL, "
     "to_ms INTEGER NOT NULL) STRICT",
     "CREATE INDEX IF NOT EXISTS serials_of_project ON serials (registry, project, vintage, first)",
@@ -48,7 +48,7 @@ def owner(party: str) -> str:
 class ClaimTables:
     """The tables through a connection of the log; writes belong to the transaction that is under way."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Rows) -> None:
         self._db = db
 
     def next_number(self, party: str) -> int:
@@ -63,7 +63,9 @@ class ClaimTables:
 
     def slices(self, cert: bytes, part: Part) -> Sequence[Slice]:
         """See State."""
-        query = "SELECT begin, end, status, holder FROM slices WHERE cert = ? AND begin < ? AND end > ? ORDER BY begin"
+        query = (
+            'SELECT begin, "end", status, holder FROM slices WHERE cert = ? AND begin < ? AND "end" > ? ORDER BY begin'
+        )
         return [Slice(*row) for row in self._db.execute(query, (cert, part[1], part[0]))]
 
     def taken(self, device: bytes, quarters: range) -> bytes | None:
@@ -75,16 +77,15 @@ class ClaimTables:
     def serial(self, offset: Offset, books: Books) -> tuple[str, int] | None:
         """See State."""
         query = (
-            "SELECT party, max(first, ?) AS serial FROM serials WHERE registry = ? AND project = ? AND vintage = ? "
-            "AND first <= ? AND last >= ? AND NOT (party = ? AND from_ms >= ? AND to_ms <= ?) ORDER BY serial LIMIT 1"
+            "SELECT party, first FROM serials WHERE registry = ? AND project = ? AND vintage = ? "
+            "AND first <= ? AND last >= ? AND NOT (party = ? AND from_ms >= ? AND to_ms <= ?) ORDER BY first LIMIT 1"
         )
-        of = (offset.registry, offset.project, offset.vintage)
-        row = self._db.execute(query, (offset.first, *of, offset.last, offset.first, *books)).fetchone()
-        return None if row is None else (str(row[0]), int(row[1]))
+        row = self._db.execute(query, (*_series(offset), offset.last, offset.first, *books)).fetchone()
+        return None if row is None else (str(row[0]), max(int(row[1]), offset.first))
 
     def balances(self, party: str) -> Sequence[Books]:
         """See State. Of the log itself: no table has balances without serials."""
-        query = "SELECT entry FROM entries WHERE gateway = ? AND instr(entry, ?) ORDER BY batch"
+        query = "SELECT entry FROM entries WHERE gateway = ? AND instr(entry, ?) > 0 ORDER BY batch"
         claims = (parse_claim(bytes(row[0])).claim for row in self._db.execute(query, (owner(party), _BALANCE)))
         deeds = (claim.deed for claim in claims)
         return standing(Books(party, deed.from_ms, deed.to_ms) for deed in deeds if isinstance(deed, Balance))
@@ -124,7 +125,7 @@ class ClaimTables:
         self._db.executemany(
             "INSERT INTO serials (registry, project, vintage, first, last, party, from_ms, to_ms) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [(one.registry, one.project, one.vintage, one.first, one.last, *books) for one in offsets],
+            [(*_series(one), one.first, one.last, *books) for one in offsets],
         )
 
     def note(self, cert: bytes, number: int) -> None:
@@ -150,13 +151,18 @@ class ClaimTables:
         """Slices of a party, of certificates behind ``after`` in the order of ids: those of at most ``limit``
         certificates."""
         query = (
-            "SELECT cert, begin, end, status, holder FROM slices WHERE holder = ?1 AND cert IN (SELECT DISTINCT cert "
-            "FROM slices WHERE holder = ?1 AND cert > ?2 ORDER BY cert LIMIT ?3) ORDER BY cert, begin"
+            'SELECT cert, begin, "end", status, holder FROM slices WHERE holder = ? AND cert IN (SELECT DISTINCT cert '
+            "FROM slices WHERE holder = ? AND cert > ? ORDER BY cert LIMIT ?) ORDER BY cert, begin"
         )
-        return [(bytes(row[0]), Slice(*row[1:])) for row in self._db.execute(query, (party, after, limit))]
+        return [(bytes(row[0]), Slice(*row[1:])) for row in self._db.execute(query, (party, party, after, limit))]
 
     def _add(self, cert: bytes, slices: Sequence[Slice]) -> None:
         self._db.executemany(
-            "INSERT INTO slices (cert, begin, end, status, holder) VALUES (?, ?, ?, ?, ?)",
+            'INSERT INTO slices (cert, begin, "end", status, holder) VALUES (?, ?, ?, ?, ?)',
             [(cert, one.begin, one.end, one.status, one.holder) for one in slices],
         )
+
+
+def _series(offset: Offset) -> tuple[bytes, bytes, int]:
+    """Whose serials they are; texts as bytes, since PostgreSQL's have no U+0000."""
+    return offset.registry.encode(), offset.project.encode(), offset.vintage

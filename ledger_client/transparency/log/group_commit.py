@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.transparency.log.counters import Counts
-from ledger_client.transparency.log.log import Log, Writer
+from ledger_client.transparency.log.entries import Writer
+from ledger_client.transparency.log.log import Log
 
 MOST = 256  # works in one transaction, so that no lock on the file is held for long
 FRESH_S = 30.0  # a write so recent shows that the disk takes writes
@@ -60,15 +61,15 @@ class GroupCommit:
                 self._commit(group)
         return [waiting.outcome for waiting in mine]
 
-    def writable(self) -> bool:
-        """Whether the disk takes what is written; tried out where nothing was written for a while."""
+    def unwritable(self) -> LedgerUnavailable | None:
+        """Why the disk does not take what is written; tried out where nothing was written for a while."""
         if not self._failing and time.monotonic() - self._written < FRESH_S:
-            return True
+            return None
         try:
             self.run(_touch)
-        except LedgerUnavailable:
-            return False
-        return True
+        except LedgerUnavailable as error:
+            return error
+        return None
 
     def _commit(self, group: list[_Waiting]) -> None:
         done: list[bytes | Refused] = []

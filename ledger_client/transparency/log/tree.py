@@ -6,22 +6,54 @@ no later leaf can change it. Every root and every path of every size is put toge
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import NamedTuple
 
 from ledger_client.formats.merkle import node_hash
 
 Node = tuple[int, int]
 Read = Callable[[int, int], bytes]
+Edge = tuple[bytes, ...]
+"""The hashes of the largest complete subtrees of a tree, the largest first: all that its next leaf needs of it."""
 
 
-def completed(index: int, leaf: bytes, read: Read) -> Iterator[tuple[Node, bytes]]:
-    """The nodes to store when leaf ``index`` arrives: the leaf itself and every subtree that it completes."""
+class Grown(NamedTuple):
+    """A tree with one leaf more: the nodes to store, the new edge, and path and root of the leaf."""
+
+    nodes: list[tuple[Node, bytes]]
+    edge: Edge
+    path: tuple[bytes, ...]
+    root: bytes
+
+
+def grown(index: int, edge: Edge, leaf: bytes) -> Grown:
+    """Add leaf ``index`` to the tree of so many leaves with this edge."""
+    path = edge[::-1]  # all that stands left of the last leaf is complete
     level, number, value = 0, index, leaf
-    yield (level, number), value
+    nodes = [((level, number), value)]
     while number % 2 == 1:
-        value = node_hash(read(level, number - 1), value)
+        value = node_hash(path[level], value)
         level, number = level + 1, number // 2
-        yield (level, number), value
+        nodes.append(((level, number), value))
+    left = edge[: len(edge) - level]
+    return Grown(nodes, (*left, value), path, root_of((*left, value)))
+
+
+def root_of(edge: Sequence[bytes]) -> bytes:
+    """The root of the tree with this edge; of none RFC 9162's for an empty tree."""
+    if not edge:
+        return sha256().digest()
+    value = edge[-1]
+    for left in edge[-2::-1]:
+        value = node_hash(left, value)
+    return value
+
+
+def edge_of(size: int, read: Read) -> Edge:
+    """The edge of the tree of the first ``size`` leaves."""
+    levels = [level for level in reversed(range(size.bit_length())) if size >> level & 1]
+    return tuple(read(level, (size >> level) - 1) for level in levels)
 
 
 def _root(first: int, size: int, read: Read) -> bytes:

@@ -15,6 +15,7 @@ from ledger_client.http_server.connection import Turnstile
 from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.ledger.view import LogView
+from ledger_client.transparency.log.log import LogBehind
 
 _COUNTERS = {
     "answers": ("status", "HTTP answers by status"),
@@ -46,7 +47,10 @@ class Figures(Collector):
         spent = counts.seconds("commits")
         yield CounterMetricFamily("meterseal_ledger_commit_seconds", "time spent in transactions", value=spent)
         yield self._gauge("entries", "entries of the log, its own among them", self._entries())
-        yield self._gauge("writable", "1 while the disk takes what is written", float(self._ledger.writable()))
+        unwritable = self._ledger.unwritable()
+        yield self._gauge("writable", "1 while the disk takes what is written", float(unwritable is None))
+        behind = float(isinstance(unwritable, LogBehind))
+        yield self._gauge("log_behind", "1 while the log does not contain what the ledger has signed for", behind)
         self._policy.current()
         yield self._gauge("policy_in_force", "1 while policy.toml is the policy", float(self._policy.flaw is None))
         yield self._gauge("connections", "open HTTP connections", self._turnstile.clients.total())

@@ -6,7 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from ledger_client.formats.checks import is_name
-from ledger_client.transparency.log.log import MAX_NUMBER
+from ledger_client.transparency.log.entries import MAX_NUMBER
 
 
 class Problem(HTTPException):

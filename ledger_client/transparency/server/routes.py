@@ -1,7 +1,7 @@
 """HTTP routes of a ledger: SCITT reference APIs (draft-ietf-scitt-scrapi), gateway and log queries.
 
 Whatever a client sends, it gets 2xx or 4xx with concise problem details (RFC 9290); 503 only means that this side
-cannot write or read its own files just now.
+cannot write or read its own files just now, or that its log is behind what it has signed for.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from ledger_client.transparency.ledger.admission import (
 from ledger_client.transparency.ledger.claim_view import ClaimView
 from ledger_client.transparency.ledger.service import Service, TooOften
 from ledger_client.transparency.ledger.view import LogView
+from ledger_client.transparency.log.log import LogBehind
 from ledger_client.transparency.server.claim_routes import routes as claim_routes
 from ledger_client.transparency.server.intake import Intake
 from ledger_client.transparency.server.log_routes import routes as log_routes
@@ -82,8 +83,10 @@ def app(
         return Response(receipt, 201, location, media_type=COSE)
 
     async def get_health(_request: Request) -> Response:
-        if not await run_in_threadpool(ledger.writable):
-            return PlainTextResponse("cannot write\n", 503)
+        unwritable = await run_in_threadpool(ledger.unwritable)
+        if unwritable is not None:
+            text = "log-behind" if isinstance(unwritable, LogBehind) else "cannot write"
+            return PlainTextResponse(f"{text}\n", 503, {"Retry-After": _RETRY_AFTER_S})
         return PlainTextResponse(
             "ok\n" if await run_in_threadpool(policy_in_force) else "ok, by an older policy.toml\n"
         )
@@ -189,9 +192,12 @@ async def _answer_too_often(_request: Request, error: Exception) -> Response:
 async def _answer_unavailable(_request: Request, error: Exception) -> Response:
     assert isinstance(error, LedgerUnavailable)
     _LOG.error("%s", error.problem)
-    return _problem(
-        503, "Unavailable", "the ledger cannot use its files; see its own output", {"Retry-After": _RETRY_AFTER_S}
-    )
+    detail = "the ledger cannot use its files or its database; see its own output"
+    if isinstance(error, LogBehind):
+        detail = (
+            "log-behind: the ledger's log lacks entries that it has signed for; nothing is signed until it is whole"
+        )
+    return _problem(503, "Unavailable", detail, {"Retry-After": _RETRY_AFTER_S})
 
 
 async def _answer_fault(_request: Request, _error: Exception) -> Response:

@@ -240,7 +240,7 @@ def test_what_was_cut_short_between_file_and_log_is_finished_by_whoever_comes(
     ledger, gateway, other = tmp_path / "ledger", Gateway("gw"), Gateway("other")
     open_dir(ledger, "demo").close()
     enroll(ledger, gateway.request(tmp_path))
-    log = (ledger / "log.db").read_bytes()
+    log, head = (ledger / "log.db").read_bytes(), (ledger / "head").read_bytes()
     if act == "enroll":
         enroll(ledger, other.request(tmp_path))
     else:
@@ -248,6 +248,7 @@ def test_what_was_cut_short_between_file_and_log_is_finished_by_whoever_comes(
     for path in ledger.glob("log.db*"):
         path.unlink()
     (ledger / "log.db").write_bytes(log)  # the file was written, the log not
+    (ledger / "head").write_bytes(head)
     assert {k.gateway for k in listed(ledger)} == {"gw"}
     if who == "the ledger":
         with closing(open_dir(ledger, None)) as opened:

@@ -13,9 +13,11 @@ import pytest
 
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.transparency.log.counters import Counts
+from ledger_client.transparency.log.entries import Place, Writer
 from ledger_client.transparency.log.group_commit import MOST, GroupCommit
-from ledger_client.transparency.log.log import Log, Place, Writer
+from ledger_client.transparency.log.log import Log
 from tests.support.ledger_site import PATIENCE_S
+from tests.support.stored_log import writing_connection
 
 
 class CountingLog(Log):
@@ -138,12 +140,12 @@ def test_a_work_that_fails_fails_alone(crowd: Crowd) -> None:
 def test_a_full_disk_is_told_to_all_of_a_group_and_to_no_more(crowd: Crowd) -> None:
     futures = [crowd.add(bytes([number]) * 100_000) for number in range(3)]
     refused = crowd.add_work(refuse)
-    crowd.log._db.execute("PRAGMA max_page_count = 20")  # SQLite's own SQLITE_FULL
+    writing_connection(crowd.log).execute("PRAGMA max_page_count = 20")  # SQLite's own SQLITE_FULL
     crowd.release.set()
     crowd.first.result(PATIENCE_S)
     for future in [*futures, refused]:  # what was refused rests on what was to be written with it
         with pytest.raises(LedgerUnavailable, match="nothing was written"):
             future.result(PATIENCE_S)
-    crowd.log._db.execute("PRAGMA max_page_count = 1000000")
+    writing_connection(crowd.log).execute("PRAGMA max_page_count = 1000000")
     assert crowd.held() == [b"first"]
     assert crowd.group.run(lambda log: append(log, b"later")) == b"receipt later"

@@ -19,6 +19,7 @@ from tests.support.brokers.mqtt_client import COSE, ask
 from tests.support.enrolled import Gateway
 from tests.support.ledger_site import Site, persist, site
 from tests.support.processes import free_port
+from tests.support.stored_log import writing_connection
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def test_figures(demo: Site, metrics: str) -> None:
     assert after[prefix + 'refused_total{title="Unknown key"}'] == 1
     assert after[prefix + 'answers_total{status="201"}'] == 3
     assert after[prefix + 'answers_total{status="403"}'] == 1
-    assert (after[prefix + "writable"], after[prefix + "policy_in_force"]) == (1, 1)
+    assert (after[prefix + "writable"], after[prefix + "policy_in_force"], after[prefix + "log_behind"]) == (1, 1, 0)
     assert after[prefix + "connections"] >= 0
 
 
@@ -123,12 +124,12 @@ def test_a_disk_that_takes_nothing_is_seen_and_its_recovery_too(
 ) -> None:
     with closing(open_dir(tmp_path / "ledger", "demo")) as folder:
         ledger = Service(folder, CommittedPolicy.begun(folder))
-        assert ledger.writable()
+        assert ledger.unwritable() is None
         monkeypatch.setattr(group_commit, "FRESH_S", 0.0)
-        assert ledger.writable()  # tried out
-        folder.log._db.execute("PRAGMA query_only = on")
-        assert not ledger.writable()
+        assert ledger.unwritable() is None  # tried out
+        writing_connection(folder.log).execute("PRAGMA query_only = on")
+        assert ledger.unwritable() is not None
         monkeypatch.setattr(group_commit, "FRESH_S", 3600.0)
-        assert not ledger.writable()  # it failed last time, however recent the last success
-        folder.log._db.execute("PRAGMA query_only = off")
-        assert ledger.writable()
+        assert ledger.unwritable() is not None  # it failed last time, however recent the last success
+        writing_connection(folder.log).execute("PRAGMA query_only = off")
+        assert ledger.unwritable() is None

@@ -12,7 +12,10 @@ import pytest
 
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.formats.merkle import Tree, leaf_hash
-from ledger_client.transparency.log.log import Log, LogError, Place
+from ledger_client.transparency.log.entries import Place
+from ledger_client.transparency.log.log import Log
+from ledger_client.transparency.log.store import LogError
+from tests.support.stored_log import writing_connection
 
 
 def receipt(place: Place) -> bytes:
@@ -95,13 +98,13 @@ def test_the_file_itself_refuses_to_change_what_it_holds(tmp_path: Path, log: Lo
 
 def test_a_full_disk_writes_nothing_and_says_so(log: Log) -> None:
     fill(log, 3)
-    pages = log._db.execute("PRAGMA page_count").fetchone()[0]
-    log._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own SQLITE_FULL
+    pages = writing_connection(log).execute("PRAGMA page_count").fetchone()[0]
+    writing_connection(log).execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own SQLITE_FULL
     with pytest.raises(LedgerUnavailable, match="nothing was written"), log.write() as writing:
         writing.append(b"x" * 100_000, receipt, gateway="gw", batch=3)
     with log.read() as reading:
         assert reading.size() == 3
-    log._db.execute("PRAGMA max_page_count = 1000000")
+    writing_connection(log).execute("PRAGMA max_page_count = 1000000")
     with log.write() as writing:
         writing.append(b"x" * 100_000, receipt, gateway="gw", batch=3)
 
@@ -109,8 +112,8 @@ def test_a_full_disk_writes_nothing_and_says_so(log: Log) -> None:
 def test_what_is_committed_is_on_the_disk(tmp_path: Path, log: Log) -> None:
     log.close()
     for opened in (Log.open(tmp_path / "log.db"), Log.create(tmp_path / "other.db", "other")):
-        assert opened._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
-        assert opened._db.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+        assert writing_connection(opened).execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        assert writing_connection(opened).execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
         opened.close()
 
 

@@ -18,6 +18,7 @@ class Nodes:
     def __init__(self) -> None:
         self.hashes: dict[tuple[int, int], bytes] = {}
         self.reads = 0
+        self.grown: list[tree.Grown] = []
 
     def read(self, level: int, number: int) -> bytes:
         self.reads += 1
@@ -25,9 +26,11 @@ class Nodes:
 
     def append(self, leaf: bytes) -> None:
         index = sum(1 for level, _ in self.hashes if level == 0)
-        for node, value in tree.completed(index, leaf, self.read):
+        made = tree.grown(index, tree.edge_of(index, self.read), leaf)
+        for node, value in made.nodes:
             assert node not in self.hashes
             self.hashes[node] = value
+        self.grown.append(made)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,10 @@ def test_every_root_and_path_is_that_of_the_whole_tree(nodes: Nodes) -> None:
     for size in range(1, len(LEAVES) + 1):
         whole = Tree(LEAVES[:size])
         assert tree.root(size, nodes.read) == whole.root
+        made = nodes.grown[size - 1]
+        assert (made.root, made.path) == (whole.root, tuple(whole.path(size - 1)))
+        assert made.edge == tree.edge_of(size, nodes.read)
+        assert tree.root_of(made.edge) == whole.root
         for index in range(size):
             path = tree.path(index, size, nodes.read)
             assert path == tuple(whole.path(index))
