@@ -27,6 +27,7 @@ LedgerClientError
 ├── UsageError             the command line names what cannot be used (cli/terminal/options.py)
 ├── BridgeUsageError       … of a bridge (cli/bridge.py)
 ├── MissingLibrary         a command needs a library that is not installed (cli/evm.py)
+├── MissingPsycopg         … a ledger's log in PostgreSQL (transparency/ledger/log_address.py)
 ├── LedgerDirError         a ledger's folder is wrong (transparency/ledger/directory.py)
 ├── NoDemonstration        a moved clock for what is no demonstration (transparency/server/demo_clock.py)
 ├── LogError               a ledger's log cannot be opened (transparency/log/store.py)

@@ -18,11 +18,14 @@ _RATE = click.FloatRange(0, 1e6)
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--name", metavar="NAME", help="the ledger's name, for ever  [default: demo-ledger]")
-def init(folder: Path, name: str | None) -> None:
+@click.option("--database", metavar="URL", help="keep its log in PostgreSQL: postgresql://USER@HOST:PORT/DATABASE")
+@click.option("--password-file", metavar="FILE", help="and the file that holds the password there")
+def init(folder: Path, name: str | None, database: str | None, password_file: str | None) -> None:
     """Make a new ledger in DIR, for `enroll` and `show` before it is served."""
     from ledger_client.transparency.ledger.directory import make_dir
 
-    click.echo(f"made {folder}: ledger {make_dir(folder, name)}; serve it: meterseal-ledger serve {folder}")
+    made = make_dir(folder, name, database, password_file)
+    click.echo(f"made {folder}: ledger {made}; serve it: meterseal-ledger serve {folder}")
 
 
 @click.command()

@@ -143,8 +143,8 @@ FEW: dict[tuple[str, str], str] = {
 }
 """Rooms of one or two modules, and why they merge with no other."""
 
-CONNECTING = ("asyncio", "http", "paho", "requests", "select", "selectors", "serial", "socket", "socketserver",
-              "starlette", "urllib.request", "urllib3", "uvicorn")  # fmt: skip
+CONNECTING = ("asyncio", "http", "paho", "psycopg", "requests", "select", "selectors", "serial", "socket",
+              "socketserver", "starlette", "urllib.request", "urllib3", "uvicorn")  # fmt: skip
 """Libraries of which one is needed to open a connection or to listen for one."""
 
 FILES = (
@@ -241,6 +241,13 @@ WALLS = (
         bans=("control_room.store", "psycopg"),
         reach=True,
         reason="a file follows from a batch alone, so that whoever writes it writes the same",
+    ),
+    Wall(
+        "only a ledger's log speaks to PostgreSQL",
+        around=("ledger_client",),
+        bans=("psycopg", "psycopg_pool"),
+        doors=("ledger_client.transparency.log.postgresql", "ledger_client.transparency.log.postgresql_connection"),
+        reason="a ledger in SQLite and whoever verifies load no database client, which is an extra",
     ),
     Wall(
         "only the intake speaks to NATS",

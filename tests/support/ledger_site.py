@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ledger_client.durable_files import write_text
 from ledger_client.errors import LedgerUnavailable
@@ -27,6 +26,10 @@ from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.verification.trust import Trust, key_entry, parse_trust
 from tests.support.enrolled import Gateway
 from tests.support.processes import BrokerServer, EmbeddedLedger, embedded_ledger, mosquitto
+from tests.support.stored_log import Stored, queries
+
+if TYPE_CHECKING:
+    from tests.support.brokers.postgres import Database
 
 PATIENCE_S = 30.0
 KEY_CHANGE = "application/vnd.meterseal.ledger-key+cbor"
@@ -100,8 +103,13 @@ class Site(Place):
 
 
 @contextmanager
-def site(folder: Path, name: str = "demo-ledger", options: Sequence[str] = ()) -> Iterator[Site]:
-    """A running site, its ledger with more ``options``; its place at the broker is taken when it begins."""
+def site(
+    folder: Path, name: str = "demo-ledger", options: Sequence[str] = (), database: Database | None = None
+) -> Iterator[Site]:
+    """A running site, its ledger with more ``options`` and its log in a ``database``, or in its folder; its place at
+    the broker is taken when it begins."""
+    if database is not None:
+        Stored(folder / "ledger", database).make(name)
     with ExitStack() as stack:
         broker = stack.enter_context(mosquitto(folder))
         ledger = stack.enter_context(embedded_ledger(folder / "ledger", name, broker.url, options=options))
@@ -155,16 +163,10 @@ class CheckedLog:
 
     def check(self) -> dict[str, list[int]]:
         """{gateway: batch numbers in log order}."""
-        db = sqlite3.connect((self._folder / "log.db").absolute().as_uri() + "?mode=ro", uri=True)
-        try:
-            db.execute("BEGIN")
-            rows = db.execute(
-                "SELECT number, id, gateway, batch, entry, receipt FROM entries ORDER BY number"
-            ).fetchall()
-            ranges = db.execute("SELECT gateway, meter, epoch, since, first, batch, last FROM ranges").fetchall()
-            orders = db.execute("SELECT gateway, since, batch, id, from_ms FROM orders").fetchall()
-        finally:
-            db.close()
+        with queries(self._folder) as asked:
+            rows = asked("SELECT number, id, gateway, batch, entry, receipt FROM entries ORDER BY number")
+            ranges = asked("SELECT gateway, meter, epoch, since, first, batch, last FROM ranges")
+            orders = asked("SELECT gateway, since, batch, id, from_ms FROM orders")
         assert rows[: len(self._rows)] == self._rows, "what was in the log has changed"
         assert [row[0] for row in rows] == list(range(len(rows)))
         begin, self._rows = len(self._rows), rows

@@ -10,22 +10,29 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from ledger_client.durable_files import rename, write_text
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, VerificationError
 from ledger_client.formats.checks import is_name
 from ledger_client.formats.cose_key import PrivateKey, load_private_key, save_private_key
+from ledger_client.formats.merkle import leaf_hash
+from ledger_client.transparency.ledger.log_address import ADDRESS, address_of, write_address
 from ledger_client.transparency.log.entries import Reader
 from ledger_client.transparency.log.head_file import Head, HeadFile
 from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.log.sqlite import SqliteStore
+from ledger_client.transparency.log.store import Store
 from ledger_client.transparency.policy.ledger_keys import LedgerKey, is_key_change, key_history, sign_rules
 from ledger_client.transparency.policy.policy_file import EMPTY_POLICY
+
+if TYPE_CHECKING:
+    from ledger_client.transparency.log.postgresql_connection import Address
 
 _LOG = logging.getLogger("meterseal.ledger")
 
@@ -91,27 +98,39 @@ def open_dir(path: Path, name: str | None, now: Callable[[], float] = time.time)
     """
     if name is not None and not is_name(name):
         raise LedgerDirError(f"--name {name!r}: a ledger's name is [A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = lock_folder(path)
-        if not (path / LOG).exists():
-            _create(path, name or "demo-ledger", int(now()))
-        elif not (path / KEY).exists() and _new(path / KEY).exists():
-            rename(_new(path / KEY), path / KEY)  # a first start that was interrupted between the two names
-    except OSError as error:
-        raise LedgerDirError(f"{path}: {error.strerror}", "give a folder that this user may write in") from error
-    log = open_log(path)
-    if name is not None and log.name != name:
-        raise LedgerDirError(
-            f"{path}: this is the ledger {log.name!r}", f"leave --name out, or give {name!r} its own folder"
-        )
-    return LedgerDir(path, log, lock)
+    with ExitStack() as stack:
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = stack.enter_context(lock_folder(path))
+            _begin(path, name, int(now()))
+        except OSError as error:
+            raise LedgerDirError(f"{path}: {error.strerror}", "give a folder that this user may write in") from error
+        log = stack.enter_context(closing(_opened(path, lock)))
+        if name is not None and log.name != name:
+            raise LedgerDirError(
+                f"{path}: this is the ledger {log.name!r}", f"leave --name out, or give {name!r} its own folder"
+            )
+        with log.write():  # nobody else may, and the disk takes it
+            made = LedgerDir(path, log, lock)
+        stack.pop_all()
+        return made
 
 
-def make_dir(path: Path, name: str | None) -> str:
-    """Make a new ledger in ``path`` and give its name. Raises ``LedgerDirError`` where there is one."""
-    if (path / LOG).exists():
+def make_dir(path: Path, name: str | None, database: str | None = None, password_file: str | None = None) -> str:
+    """Make a new ledger in ``path`` and give its name; its log is in ``log.db``, or in the database at an address.
+
+    Raises ``LedgerDirError`` where there is one; a first start that was cut short goes on.
+    """
+    if has_log(path) and ((path / KEY).exists() or not (path / ADDRESS).exists()):
         raise LedgerDirError(f"{path}: there is a ledger already", f"serve it: meterseal-ledger serve {path}")
+    if password_file is not None and database is None:
+        raise LedgerDirError("--password-file: has no effect without a database", "add --database URL")
+    if database is not None and not (path / ADDRESS).exists():
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_address(path, database, password_file)
+        except OSError as error:
+            raise LedgerDirError(f"{path}: {error.strerror}", "give a folder that this user may write in") from error
     made = open_dir(path, name)
     made.close()
     return made.log.name
@@ -119,7 +138,7 @@ def make_dir(path: Path, name: str | None) -> str:
 
 def has_log(path: Path) -> bool:
     """Whether a folder is a ledger's, and not a bridge's to a chain, which has no log."""
-    return (path / LOG).exists()
+    return (path / LOG).exists() or (path / ADDRESS).exists()
 
 
 def open_log(path: Path, *, read_only: bool = False) -> Log:
@@ -127,7 +146,12 @@ def open_log(path: Path, *, read_only: bool = False) -> Log:
 
     Raises ``LogError``, and ``LogBehind`` where it does not.
     """
-    log = Log(SqliteStore.open(path / LOG, read_only=read_only), HeadFile(path / HEAD), read_only=read_only)
+    return _opened(path, None, read_only=read_only)
+
+
+def _opened(path: Path, lock: IO[bytes] | None, *, read_only: bool = False) -> Log:
+    """``lock`` is held by whoever serves the folder."""
+    log = Log(_store(path, lock, read_only), HeadFile(path / HEAD), read_only=read_only)
     try:
         if not read_only and log.adopt():
             _LOG.warning("%s: missing; the log as it is counts from now on (docs/ledger.md)", path / HEAD)
@@ -148,38 +172,97 @@ def policy_of(path: Path) -> Path:
 def lock_folder(path: Path) -> IO[bytes]:
     """Hold the folder until the file is closed: two processes in one would each be right alone, wrong together."""
     file = (path / LOCK).open("a+b")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        holder = file.read(20).decode("ascii", "replace").strip() or "unknown"
+    if not _locked(file) and not _locked_later(file):
+        holder = _holder(file)[0]
         file.close()
         raise LedgerDirError(f"{path}: process {holder} serves this folder", "stop it first, or use that one") from None
     file.truncate(0)
-    file.write(str(os.getpid()).encode())
+    file.write(f"{os.getpid()} {secrets.token_hex(16)}".encode())
     file.flush()
     return file
 
 
-def _create(path: Path, name: str, now_s: int) -> None:
+def _locked(file: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _locked_later(file: IO[bytes]) -> bool:
+    """A command may be looking whether the folder is served, which takes no time."""
+    time.sleep(0.02)
+    return _locked(file)
+
+
+def _holder(file: IO[bytes]) -> tuple[str, str]:
+    """Process id and token of the process that locks a folder."""
+    file.seek(0)
+    pid, _, token = file.read(64).decode("ascii", "replace").strip().partition(" ")
+    return pid or "unknown", token
+
+
+def _store(path: Path, lock: IO[bytes] | None, read_only: bool) -> Store:
+    address = address_of(path)
+    if address is None:
+        return SqliteStore.open(path / LOG, read_only=read_only)
+    from ledger_client.transparency.log.postgresql import PostgresqlStore
+    from ledger_client.transparency.log.postgresql_connection import Door
+
+    served = _token(path) if lock is None else None
+    token = served or (secrets.token_hex(16) if lock is None else _holder(lock)[1])
+    return PostgresqlStore(address, Door(address, token, guest=served is not None))
+
+
+def _token(path: Path) -> str | None:
+    """Of the process that serves the folder, by which it and its commands write to the log; None: none does."""
+    try:
+        with (path / LOCK).open("rb") as file:
+            return None if _locked(file) else _holder(file)[1]
+    except FileNotFoundError:
+        return None
+
+
+def _begin(path: Path, name: str | None, now_s: int) -> None:
+    """What a first start makes, or makes up for one that was cut short."""
+    address = address_of(path)
+    if address is None:
+        there = (path / LOG).exists()
+    else:
+        from ledger_client.transparency.log import postgresql
+
+        there = (path / KEY).exists() or postgresql.exists(address)
+    if not there:
+        _create(path, name or "demo-ledger", now_s, address)
+    elif not (path / KEY).exists() and _new(path / KEY).exists():
+        rename(_new(path / KEY), path / KEY)  # a first start that was interrupted between the two names
+
+
+def _create(path: Path, name: str, now_s: int, address: Address | None) -> None:
     if (path / KEY).exists():
         raise LedgerDirError(
             f"{path / LOG}: missing, but {KEY} has signed receipts for it",
             f"restore {LOG} from a backup, or start a new ledger in another folder",
         )
-    for leftover in (_new(path / KEY), *path.glob(LOG + ".new*")):
+    for leftover in (_new(path / KEY), path / HEAD, *path.glob(LOG + ".new*")):
         leftover.unlink(missing_ok=True)
     if not (path / POLICY).exists():
         write_text(path / POLICY, EMPTY_POLICY)
     key = PrivateKey.generate()
     save_private_key(_new(path / KEY), key)
-    log = Log.create(_new(path / LOG), name)
-    with log.write() as entries:
-        entries.append(sign_rules(name, now_s, RULES, key), None)
-        head = Head(entries.size(), entries.root())
-    HeadFile(path / HEAD).begin(head)
-    log.close()  # the last connection moves everything into the one file
-    rename(_new(path / LOG), path / LOG)
+    rules = sign_rules(name, now_s, RULES, key)
+    if address is None:
+        log = Log.create(_new(path / LOG), name)
+        with log.write() as entries:
+            entries.append(rules, None)
+        log.close()  # the last connection moves everything into the one file
+        rename(_new(path / LOG), path / LOG)
+    else:
+        from ledger_client.transparency.log import postgresql
+
+        postgresql.create(address, name, rules)
+    HeadFile(path / HEAD).begin(Head(1, leaf_hash(rules)))
     rename(_new(path / KEY), path / KEY)
 
 

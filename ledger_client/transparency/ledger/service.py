@@ -145,6 +145,8 @@ class Service:
             self.counts.add("taken")
         elif isinstance(error, Refused):
             self.counts.add("refused", error.title)
+        elif isinstance(error, LedgerUnavailable) and not isinstance(error, TooOften):
+            self._group.doubt()
 
     def _prepare(self, data: bytes) -> tuple[bytes, bytes, Work | None]:
         """(statement id, its receipt, None) where it is known, else (statement id, nothing, what will register it)."""

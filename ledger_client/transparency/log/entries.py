@@ -162,6 +162,11 @@ class Writer(Reader):
         self._receipts: dict[bytes, bytes | None] = {}
         self._ids: dict[tuple[str | None, int | None], bytes] = {}
 
+    @property
+    def state(self) -> State:
+        """That of the log with all that was appended."""
+        return self._state
+
     def touch(self) -> None:
         """Write what is there already, to see whether the disk takes it."""
         self._transaction.touch()

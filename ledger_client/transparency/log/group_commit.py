@@ -61,6 +61,10 @@ class GroupCommit:
                 self._commit(group)
         return [waiting.outcome for waiting in mine]
 
+    def doubt(self) -> None:
+        """Somebody could not read: try it out when it is asked next."""
+        self._failing = True
+
     def unwritable(self) -> LedgerUnavailable | None:
         """Why the disk does not take what is written; tried out where nothing was written for a while."""
         if not self._failing and time.monotonic() - self._written < FRESH_S:

@@ -54,7 +54,7 @@ class HeadFile:
     def begin(self, head: Head) -> None:
         """Make the file: this state of the log counts. Raises ``LedgerUnavailable``."""
         try:
-            write_text(self.path, _text(head).ljust(_SLOTS[1]) + _text(head))
+            write_text(self.path, _text(head).ljust(_SLOTS[1], "\0") + _text(head))
         except OSError as error:
             raise self._unavailable(error) from error
 

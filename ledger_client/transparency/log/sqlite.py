@@ -87,10 +87,14 @@ class SqliteStore(Store):
         except sqlite3.Error as error:
             raise LogError(f"{path}: {error}", "check that its folder exists and has room") from error
 
-    def load(self, query: str, lines: Iterable[Sequence[Any]]) -> None:
-        """Lines of another store, into a file that is a log only with the last of them. Raises ``LogError``."""
+    def load(self, tables: Iterable[tuple[str, str, Iterable[Sequence[Any]]]]) -> None:
+        """Take (table, columns, lines) of another store, all of them or none. Raises ``LogError``."""
         try:
-            self._db.executemany(query, lines)
+            self._db.execute("BEGIN IMMEDIATE")
+            for table, columns, lines in tables:
+                blanks = ", ".join("?" for _ in columns.split(","))
+                self._db.executemany(f"INSERT INTO {table} ({columns}) VALUES ({blanks})", lines)
+            self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise LogError(f"{self.path}: {error}", "check that its folder has room") from error
 
@@ -142,8 +146,8 @@ class _Transaction(Transaction):
 
 def _state(db: sqlite3.Connection) -> State:
     size = int(db.execute("SELECT coalesce(max(number) + 1, 0) FROM entries").fetchone()[0])
-    own = db.execute("SELECT number FROM entries WHERE gateway IS NULL ORDER BY number DESC LIMIT 1").fetchone()
-    return State(size, tree.edge_of(size, lambda level, number: node_of(db, level, number)), own[0] if own else -1)
+    last = db.execute("SELECT number FROM entries WHERE gateway IS NULL ORDER BY number DESC LIMIT 1").fetchone()
+    return State(size, tree.edge_of(size, lambda level, number: node_of(db, level, number)), last[0] if last else -1)
 
 
 def _name(db: sqlite3.Connection, path: Path) -> str:

@@ -4,9 +4,7 @@ the code that is judged, but for the reading of entries.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +16,7 @@ from ledger_client.transparency.policy.key_entries import about, applied, parse_
 from ledger_client.transparency.policy.policy_file import load_policy
 from ledger_client.verification.trust import Place, TrustKey
 from tests.support.ledger_site import CheckedLog
+from tests.support.stored_log import queries
 
 PATIENCE_S = 30.0
 Policy = dict[Place, TrustKey]
@@ -70,9 +69,8 @@ class Books:
 
     def _replayed(self) -> tuple[Policy, list[str], set[bytes]]:
         """The policy that the log tells, statements that stand in it against the policy at their place, and all ids."""
-        db = sqlite3.connect((self._folder / "log.db").absolute().as_uri() + "?mode=ro", uri=True)
-        with closing(db):
-            rows = db.execute("SELECT id, gateway, entry, receipt FROM entries ORDER BY number").fetchall()
+        with queries(self._folder) as asked:
+            rows = asked("SELECT id, gateway, entry, receipt FROM entries ORDER BY number")
         policy: Policy = {}
         strays = []
         for _, gateway, entry, receipt in rows:

@@ -58,7 +58,7 @@ def test_the_stored_tree_gives_the_paths_of_the_rfc() -> None:
         return nodes[level, number]
 
     for index, leaf in enumerate(LEAVES[:40]):
-        nodes.update(dict(stored.completed(index, leaf, read)))
+        nodes.update(dict(stored.grown(index, stored.edge_of(index, read), leaf).nodes))
     for first, second in SIZES:
         assert list(stored.consistency(first, second, read)) == path(first, second)
 

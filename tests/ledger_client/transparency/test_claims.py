@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from ledger_client.claims.certificate import Slice, digest
-from ledger_client.claims.claim import Issue, Retire, Transfer, Withdraw, parse_claim
+from ledger_client.claims.claim import Balance, Issue, Offset, Retire, Transfer, Withdraw, parse_claim
 from ledger_client.claims.memory_state import MemoryState
 from ledger_client.claims.registry import apply
 from ledger_client.errors import Refused
@@ -23,6 +25,10 @@ from ledger_client.transparency.ledger.service import Service
 from tests.support.certificates.claimed import HASH, UNITS, Party, enrol, issue
 from tests.support.enrolled import Gateway, policy_with
 from tests.support.processes import EmbeddedLedger, embedded_ledger
+from tests.support.stored_log import STORES, Stored
+
+if TYPE_CHECKING:
+    from tests.support.brokers.postgres import Database
 
 NAME = "reg"
 
@@ -54,9 +60,10 @@ def parties() -> tuple[Party, Party, Party]:
     return Party("issuer-1", "issuer", NAME), Party("a", "party", NAME), Party("b", "party", NAME)
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    folder = open_dir(tmp_path, NAME)
+@pytest.fixture(params=STORES)
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    database: Database | None = request.getfixturevalue("postgres") if request.param == "postgresql" else None
+    folder = open_dir(Stored(tmp_path, database).make(NAME), None)
     with closing(folder):
         made = parties()
         enrol(folder.policy, made)
@@ -88,6 +95,16 @@ def test_who_holds_what_follows_from_the_claims(desk: Desk) -> None:
         Slice(0, 10, "held", "a"), Slice(10, 15, "held", "b"), Slice(15, 20, "retired", "b"),
         Slice(20, UNITS, "held", "a"),
     ]  # fmt: skip
+
+
+def test_serials_of_any_text_are_used_once(desk: Desk) -> None:
+    """PostgreSQL's texts have no U+0000."""
+    offset = Offset("reg\0istry", "pro\0ject 項目", 2024, 5, 9, HASH)
+    used = Balance(0, 10, "b", (), (HASH,), (), (0, HASH), (offset,), {"residual": Decimal("1.5")})
+    desk.service.submit(desk.a.sign(used))
+    assert desk.refused(desk.b.sign(used)) == "Not the holder"
+    assert desk.refused(desk.b.sign(replace(used, offsets=(replace(offset, first=1, last=5),)), 0)) == "Not the holder"
+    desk.service.submit(desk.b.sign(replace(used, offsets=(replace(offset, first=1, last=4),)), 0))
 
 
 def test_a_refused_claim_leaves_no_entry_and_no_number(desk: Desk) -> None:

@@ -17,7 +17,7 @@ from ledger_client.transparency.log.entries import Place, Writer
 from ledger_client.transparency.log.group_commit import MOST, GroupCommit
 from ledger_client.transparency.log.log import Log
 from tests.support.ledger_site import PATIENCE_S
-from tests.support.stored_log import writing_connection
+from tests.support.log_connection import writing_connection
 
 
 class CountingLog(Log):

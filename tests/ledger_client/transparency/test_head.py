@@ -4,9 +4,10 @@ again since."""
 from __future__ import annotations
 
 import os
-import shutil
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,9 +18,13 @@ from ledger_client.transparency.ledger.directory import open_dir, open_log
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.ledger.show import facts, log_state
 from ledger_client.transparency.log.head_file import Head, HeadFile
-from ledger_client.transparency.log.log import Log, LogBehind
+from ledger_client.transparency.log.log import LogBehind
 from tests.support.enrolled import Gateway, policy_with
 from tests.support.ledger_site import CheckedLog
+from tests.support.stored_log import STORES, Stored, queries
+
+if TYPE_CHECKING:
+    from tests.support.brokers.postgres import Database
 
 
 def head(size: int) -> Head:
@@ -92,23 +97,19 @@ def grow(folder: Path, gateway: Gateway, batches: range) -> list[bytes]:
         return [ledger.submit(gateway.statement(batch))[1] for batch in batches]
 
 
-@pytest.fixture
-def gateways(tmp_path: Path) -> list[Gateway]:
+@pytest.fixture(scope="module")
+def gateways() -> list[Gateway]:
     return [Gateway("one"), Gateway("two")]
 
 
-@pytest.fixture
-def behind(tmp_path: Path, gateways: list[Gateway]) -> Path:
-    """The folder of a ledger whose log is an older one."""
-    folder, older = tmp_path / "ledger", tmp_path / "older.db"
-    with closing(open_dir(folder, "demo")) as opened:
-        policy_with(opened, gateways)
-    grow(folder, gateways[0], range(3))
-    shutil.copy(folder / "log.db", older)
-    grow(folder, gateways[0], range(3, 6))
-    shutil.copy(folder / "log.db", tmp_path / "newest.db")
-    shutil.copy(older, folder / "log.db")
-    return folder
+@pytest.fixture(params=STORES)
+def stored(request: pytest.FixtureRequest, tmp_path: Path, gateways: list[Gateway]) -> Iterator[Stored]:
+    """A ledger whose gateways are enrolled."""
+    database: Database | None = request.getfixturevalue("postgres") if request.param == "postgresql" else None
+    with closing(Stored(tmp_path / "ledger", database)) as made:
+        with closing(open_dir(made.make("demo"), None)) as opened:
+            policy_with(opened, gateways)
+        yield made
 
 
 def grow_without_its_head(folder: Path, gateway: Gateway, batches: range) -> None:
@@ -119,31 +120,32 @@ def grow_without_its_head(folder: Path, gateway: Gateway, batches: range) -> Non
     (folder / "head").write_bytes(kept)
 
 
-@pytest.mark.parametrize("grown", [0, 2, 3, 5])
-def test_a_log_that_lost_entries_is_not_served_whatever_its_size(
-    behind: Path, gateways: list[Gateway], grown: int
-) -> None:
-    if grown:
-        grow_without_its_head(behind, gateways[1], range(grown))
-    for use in (lambda: open_dir(behind, None), lambda: open_log(behind), lambda: facts(behind)):
-        with pytest.raises(LogBehind) as caught:
-            use()
-        assert caught.value.problem.startswith("log-behind: ")
-        assert "A log that is behind" in caught.value.way_out
-    with pytest.raises(LogBehind):
-        log_state(behind)
+def test_a_log_that_lost_entries_is_not_served_whatever_its_size(stored: Stored, gateways: list[Gateway]) -> None:
+    folder = stored.folder
+    grow(folder, gateways[0], range(3))
+    older = stored.keep()
+    grow(folder, gateways[0], range(3, 6))
+    newest = stored.keep()
+    for grown in (0, 2, 3, 5):
+        stored.put_back(older)
+        grow_without_its_head(folder, gateways[1], range(grown))
+        for use in (open_log, facts, log_state, lambda folder: open_dir(folder, None)):
+            with pytest.raises(LogBehind) as caught:
+                use(folder)
+            assert caught.value.problem.startswith("log-behind: ")
+            assert "docs/ledger.md" in caught.value.way_out
+    stored.put_back(newest)
+    grow(folder, gateways[0], range(6, 8))
+    assert CheckedLog(folder).check() == {"one": list(range(8))}
 
 
-def test_the_newest_log_brings_it_back(behind: Path, gateways: list[Gateway], tmp_path: Path) -> None:
-    shutil.copy(tmp_path / "newest.db", behind / "log.db")
-    grow(behind, gateways[0], range(6, 8))
-    assert CheckedLog(behind).check() == {"one": list(range(8))}
-
-
-def test_an_operator_may_take_the_log_as_it_is(behind: Path, gateways: list[Gateway]) -> None:
-    (behind / "head").unlink()
-    grow(behind, gateways[0], range(3, 6))
-    assert CheckedLog(behind).check() == {"one": list(range(6))}
+def test_an_operator_may_take_the_log_as_it_is(stored: Stored, gateways: list[Gateway]) -> None:
+    older = stored.keep()
+    grow(stored.folder, gateways[0], range(3))
+    stored.put_back(older)
+    (stored.folder / "head").unlink()
+    grow(stored.folder, gateways[0], range(6))
+    assert CheckedLog(stored.folder).check() == {"one": list(range(6))}
 
 
 def _refuses(*_: object) -> int:
@@ -151,23 +153,24 @@ def _refuses(*_: object) -> int:
 
 
 def test_a_receipt_leaves_only_when_the_head_says_so(
-    tmp_path: Path, gateways: list[Gateway], monkeypatch: pytest.MonkeyPatch
+    stored: Stored, gateways: list[Gateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry, ledger = gateways[0].statement(0), tmp_path / "ledger"
+    entry, folder = gateways[0].statement(0), stored.folder
     asked = statement_id(entry)
-    with closing(open_dir(ledger, "demo")) as opened:
-        service = Service(opened, policy_with(opened, gateways))
-        before = HeadFile(ledger / "head").read()
+    with closing(open_dir(folder, None)) as opened:
+        service = Service(opened, CommittedPolicy.begun(opened))
+        before = HeadFile(folder / "head").read()
         monkeypatch.setattr(os, "pwrite", _refuses)
         with pytest.raises(LedgerUnavailable, match="No space"):
             service.submit(entry)
-        with closing(Log.open(ledger / "log.db", read_only=True)) as bare:
-            assert bare.receipt(asked) is not None  # it is in the log
+        with queries(folder) as found:
+            (newest,) = found("SELECT gateway FROM entries ORDER BY number DESC LIMIT 1")
+        assert newest == ("one",)  # it is in the log
         for ask in (lambda: service.submit(entry), lambda: service.receipt(asked), lambda: service.keys):
             with pytest.raises(LedgerUnavailable):
                 ask()
-        assert HeadFile(ledger / "head").read() == before
+        assert HeadFile(folder / "head").read() == before
         monkeypatch.undo()
         assert service.submit(entry)[1] == service.receipt(asked)
         with opened.log.read() as log:
-            assert HeadFile(ledger / "head").read() == Head(log.size(), log.root())
+            assert HeadFile(folder / "head").read() == Head(log.size(), log.root())

@@ -18,8 +18,8 @@ from tests.ledger_client.transparency.test_cli import complaint
 from tests.support.brokers.mqtt_client import COSE, ask
 from tests.support.enrolled import Gateway
 from tests.support.ledger_site import Site, persist, site
+from tests.support.log_connection import writing_connection
 from tests.support.processes import free_port
-from tests.support.stored_log import writing_connection
 
 
 @pytest.fixture(scope="module")

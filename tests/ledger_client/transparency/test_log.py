@@ -15,7 +15,7 @@ from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.transparency.log.entries import Place
 from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.log.store import LogError
-from tests.support.stored_log import writing_connection
+from tests.support.log_connection import writing_connection
 
 
 def receipt(place: Place) -> bytes:
