@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final, NoReturn
 
 from ledger_client.audit.events import CONFIGURATION, COUNTED, OF_DEVICE
 from ledger_client.audit.records import Name
 from ledger_client.audit.result import CHAIN, Audit
 from ledger_client.audit.times import Moments
 from ledger_client.errors import STEPS, FileError, VerificationError
-from ledger_client.formats.batch_file import BatchFile
+from ledger_client.formats.batch_file import SUFFIX, BatchFile
 from ledger_client.formats.bundle import Bundle, is_bundle
 from ledger_client.formats.checks import MAX_BUNDLE
 from ledger_client.formats.record import GATEWAY_ITSELF, Event, parse_record
 from ledger_client.formats.statement import SignedStatement, read_statement
 from ledger_client.verification.trust import Trust
 from ledger_client.verification.verify import verify
+
+_EVIDENCE: Final = frozenset({SUFFIX, ".mseal"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,43 @@ class Files:
     def records(self) -> int:
         """How many records there are to look at."""
         return sum(len(file) for file, _ in [*self.batches, *self.others])
+
+
+def evidence_in(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are given, and the batches and proofs of folders by their names. Raises ``FileError`` for a folder
+    in which there are none."""
+    found: list[Path] = []
+    for path in paths:
+        is_folder = path.is_dir()
+        those = [one for one in files_in([path]) if not is_folder or one.suffix in _EVIDENCE]
+        if not those:
+            raise FileError(f"{path}: holds no batch ({SUFFIX})", "give the folder of one gateway's batches")
+        found += those
+    return list(dict.fromkeys(found))
+
+
+def files_in(paths: Sequence[Path]) -> Iterator[Path]:
+    """Files as they are given, and those in folders and the folders in them; each once. Links to folders are not
+    followed, and what begins with a dot is left out: it is half written, or is not meant to be read."""
+    known = set[Path]()
+    for path in paths:
+        within = [path]
+        if path.is_dir():
+            within = list(_in_folder(path))
+        for one in within:
+            if (place := one.resolve()) not in known and (one.is_file() or one is path):
+                known.add(place)
+                yield one
+
+
+def _in_folder(path: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(path, onerror=_unreadable):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder) / name for name in sorted(names) if not name.startswith("."))
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    raise FileError(f"{error.filename}: {error.strerror}; give a folder that may be read")
 
 
 def open_files(paths: Iterable[Path], trust: Trust, now: int, result: Audit) -> Files:

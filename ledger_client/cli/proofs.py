@@ -103,9 +103,11 @@ def audit(
 ) -> None:  # fmt: skip
     """Check whole batches, and that nothing is missing between them: exit 0 all holds, 1 something does not.
 
-    Proofs (.mseal) of the gateway's events that `meterseal export` wrote beside batches go with them.
+    Proofs (.mseal) of the gateway's events that `meterseal export` wrote beside batches go with them. A FILE may be a
+    folder, such as that of a gateway in the archive of a control room: then it is the .mbatch and .mseal files in it.
     """
     from ledger_client.audit import run as audits
+    from ledger_client.audit.files import evidence_in
     from ledger_client.audit.report import audit_in_words
 
     asking = _asking_last(logs, nodes, ca) if online else None
@@ -116,7 +118,7 @@ def audit(
     for warning in trust.warnings:
         click.echo(f"warning: {trust.source}: {warning}", err=True)
     wanted = audits.Wanted(gateway, from_ms, to_ms, allow_resume)
-    result = audits.audit(files, trust, int(time.time()), wanted=wanted)
+    result = audits.audit(evidence_in(files), trust, int(time.time()), wanted=wanted)
     if asking is not None and result.gateway is not None:
         answers = asking(result.gateway, trust)
         compare_with_ledgers(result, answers, to_the_end=end is None, offline_ok=offline_ok)

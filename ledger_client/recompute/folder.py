@@ -6,15 +6,15 @@ named.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import file_digest
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 from ledger_client.accounting.formats import rows as rows_file
 from ledger_client.accounting.formats.rows import Rows
+from ledger_client.audit.files import files_in
 from ledger_client.errors import FileError, VerificationError
 from ledger_client.formats import batch_file
 from ledger_client.formats.batch_file import BatchFile
@@ -50,7 +50,7 @@ class Folder:
     def of(cls, paths: Sequence[Path], trust: Trust, now: int) -> Folder:
         """Look through files and folders, in the order of their names. Raises FileError."""
         folder = cls()
-        for path in _files(paths):
+        for path in files_in(paths):
             try:
                 folder._take(path, trust, now)
             except OSError as error:
@@ -85,22 +85,3 @@ class Folder:
             return
         verify(data, trust, now, kind="event")
         self.gateways.setdefault(record.claims.gateway, []).append(path)
-
-
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
-    """Files as they are given, and those in folders and the folders in them; each once. Links to folders are not
-    followed."""
-    known = set[Path]()
-    for path in paths:
-        within = [path]
-        if path.is_dir():
-            tree = sorted(os.walk(path, onerror=_unreadable))
-            within = [Path(folder) / name for folder, _, names in tree for name in sorted(names)]
-        for one in within:
-            if (place := one.resolve()) not in known and (one.is_file() or one is path):
-                known.add(place)
-                yield one
-
-
-def _unreadable(error: OSError) -> NoReturn:
-    raise FileError(f"{error.filename}: {error.strerror}; give a folder that may be read")
