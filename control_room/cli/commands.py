@@ -30,4 +30,11 @@ COMMANDS: Final[Table] = {
             "Serve the pages, the API and the metrics until stopped (SIGTERM or Ctrl-C).",
         ),
     },
+    "Batches": {
+        "load": Entry(
+            "control_room.cli.load:load",
+            "Bring in exported batches (.mbatch), by the same checks as what gateways send: exit 0 all are proven, "
+            "1 not all.",
+        ),
+    },
 }

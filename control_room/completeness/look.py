@@ -41,7 +41,6 @@ class Context(NamedTuple):
     batches are leased."""
 
     db: Database
-    names: Names
     archive: Archive
     trust: Trust
     meters: frozenset[tuple[str, str]]
@@ -53,8 +52,7 @@ class Look:
     """One look at one batch."""
 
     def __init__(self, context: Context, key: Key) -> None:
-        self._db, self._names = context.db, context.names
-        self._archive, self._trust = context.archive, context.trust
+        self._db, self._archive, self._trust = context.db, context.archive, context.trust
         self._meters, self._now_ms, self._lease_ms = context.meters, context.now_ms, context.lease_ms
         self._key = key
         self._row: BatchRow = statements.read(self._db, key)
@@ -128,7 +126,7 @@ class Look:
             if meter != GATEWAY_ITSELF and (gateway, meter) not in self._meters:
                 raise Fault(Message("control-batch-unknown-meter", meter=meter), verdict.BATCH_DIFFERS)
         owners = {(gateway, meter, r.epoch) for meter, ranges in meters.items() for r in ranges}
-        chains = self._names.chains(owners)
+        chains = self._db.kept(Names).chains(owners)
         return [
             Span(chains[gateway, meter, r.epoch], meter, r.first, r.last)
             for meter, ranges in sorted(meters.items())

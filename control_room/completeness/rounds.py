@@ -12,9 +12,9 @@ from control_room.completeness.look import Context, Look
 from control_room.errors import ArchiveError
 from control_room.store import asking, holes, statements
 from control_room.store.connection import Database
-from control_room.store.names import Names
 from control_room.store.raised import set_raised
 from gateway.messages.message import Message
+from ledger_client import messages
 from ledger_client.verification.trust import Trust
 
 MOST: Final = 100
@@ -41,7 +41,6 @@ class Rounds:
 
     def __init__(self, db: Database, archive: Archive) -> None:
         self._db, self._archive = db, archive
-        self._names = Names(db)
         self._trust: Trust | None = None
         self._meters: frozenset[tuple[str, str]] = frozenset()
 
@@ -50,7 +49,7 @@ class Rounds:
         when their lease is over."""
         self._know(trust)
         db, lease_ms = self._db, now_ms + LEASE_MS
-        context = Context(db, self._names, self._archive, trust, self._meters, now_ms, lease_ms)
+        context = Context(db, self._archive, trust, self._meters, now_ms, lease_ms)
         noticed = asking.notice(db, now_ms, holes.MOST)
         keys = statements.claim(db, now_ms, lease_ms, most)
         looked = proven = 0
@@ -69,6 +68,22 @@ class Rounds:
             set_raised(db, None, [verdict.ARCHIVE_FAILED], active, now_ms)
         asking.forget(db, now_ms, holes.MOST)
         return Round(looked, proven, failure is None and (len(keys) == most or noticed == holes.MOST))
+
+    def look(
+        self, gateway: str, batch: int, trust: Trust, now_ms: int
+    ) -> dict[bytes, tuple[str, messages.Message | None]]:
+        """Look at what there is under a number now, whoever else does; by statement its state and what is to be seen
+        of it. Raises DatabaseError, ArchiveError."""
+        self._know(trust)
+        lease_ms = now_ms + LEASE_MS
+        context = Context(self._db, self._archive, trust, self._meters, now_ms, lease_ms)
+        keys = statements.claim_those(self._db, gateway, batch, lease_ms)
+        for key in keys:
+            Look(context, key).run()
+        for number in {key.gateway for key in keys}:
+            self.raise_alarms(number, now_ms)
+        found = statements.states(self._db, keys)
+        return {key.statement_id: (state, Message.from_fields(why or {})) for key, (state, why) in found.items()}
 
     def raise_alarms(self, gateway: int, now_ms: int) -> None:
         """Have the alarms of a gateway say what its batches say."""

@@ -110,6 +110,28 @@ def claim(db: Database, now_ms: int, lease_ms: int, most: int) -> list[Key]:
     return sorted(Key(*row) for row in rows)
 
 
+def claim_those(db: Database, gateway: str, batch: int, lease_ms: int) -> list[Key]:
+    """Take the statements under a number of a gateway until ``lease_ms``, also those that somebody looks at."""
+    rows = db.all(
+        f"UPDATE batches b SET look = {AT} FROM gateways g WHERE g.id = b.gateway AND g.name = %s AND b.batch = %s "
+        "RETURNING b.gateway, b.batch, b.statement_id",
+        lease_ms, gateway, batch,
+    )  # fmt: skip
+    return sorted(Key(*row) for row in rows)
+
+
+def states(db: Database, keys: Sequence[Key]) -> dict[Key, tuple[str, Mapping[str, Any] | None]]:
+    """By batch: its state, and what is to be seen of it."""
+    found = {}
+    for key in keys:
+        row = db.one(
+            "SELECT state, why FROM batches WHERE gateway = %s AND batch = %s AND statement_id = %s", *key
+        )  # fmt: skip
+        if row is not None:
+            found[key] = row[0], row[1]
+    return found
+
+
 def read(db: Database, key: Key) -> BatchRow:
     """A batch that is there."""
     row = db.one(

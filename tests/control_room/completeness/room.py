@@ -9,14 +9,13 @@ from typing import Any
 
 from control_room.archive.files import Archive
 from control_room.completeness.rounds import Rounds
-from control_room.judged import Gone, JudgedStatement
-from control_room.store import asking, holes, schema, statements
+from control_room.judged import Gone, Judged, Status, Stored
+from control_room.judging.judge import judge
+from control_room.store import asking, schema
 from control_room.store.connection import Database, connect
-from control_room.store.names import Names
-from control_room.store.spans import Span
+from control_room.store.incoming import portions
+from ledger_client.formats import feed_messages
 from ledger_client.formats.batch_file import BatchFile
-from ledger_client.formats.record import parse_record, record_hash
-from ledger_client.formats.statement import parse_statement
 from ledger_client.verification.trust import Trust
 from tests.support.audit_batches import trusted
 from tests.support.brokers import postgres
@@ -31,44 +30,24 @@ class Room:
     def __init__(self, db: Database, folder: Path, trust: Trust | None = None) -> None:
         self.db, self.folder = db, folder
         self.rounds = Rounds(db, Archive(folder))
-        self.names = Names(db)
         self.trust = trust or trusted()
         self.now_ms = NOW_MS
 
-    def records(self, rows: Iterable[tuple[int, bytes]]) -> None:
+    def records(self, rows: Iterable[tuple[int, bytes]], gateway: str = GATEWAY) -> Stored:
         """Records (place, bytes) come in."""
-        rows = list(rows)
-        parsed = [parse_record(data) for _, data in rows]
-        owners = {(r.claims.gateway, r.claims.meter, r.claims.epoch) for r in parsed}
-        chains = self.names.chains(owners)
-        with self.db.transaction():
-            spans = []
-            for (place, data), r in zip(rows, parsed, strict=True):
-                chain = chains[r.claims.gateway, r.claims.meter, r.claims.epoch]
-                spans.append(Span(chain, r.claims.meter, r.claims.seq, r.claims.seq))
-                self.db.run(
-                    "INSERT INTO records (time, arrived, seq, place, meter, epoch, kind, hash, bytes) VALUES "
-                    "(to_timestamp(%s::int8 / 1000.0), now(), %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                    r.time_ms, r.claims.seq, place, chain.meter, chain.epoch, r.kind[0], record_hash(data), data,
-                )  # fmt: skip
-                self.db.run(
-                    "UPDATE ranges SET seqs = seqs + int8multirange(int8range(%s, %s, '[]')) "
-                    "WHERE meter = %s AND epoch = %s",
-                    r.claims.seq, r.claims.seq, chain.meter, chain.epoch,
-                )  # fmt: skip
-                self.db.run(
-                    "UPDATE records SET place = %s WHERE meter = %s AND epoch = %s AND seq = %s",
-                    place, chain.meter, chain.epoch, r.claims.seq,
-                )  # fmt: skip
-            holes.arrived(self.db, spans, self.now_ms)
+        topic = feed_messages.topic(gateway, feed_messages.RECORDS)
+        messages = [feed_messages.encode_records([place], [data]) for place, data in rows]
+        return self.store(*(judge(topic, data, self.trust, self.now_ms // 1000) for data in messages))
 
-    def statement(self, entry: bytes, receipts: Sequence[bytes] = ()) -> None:
+    def statement(self, entry: bytes, receipts: Sequence[bytes] = (), gateway: str = GATEWAY) -> Stored:
         """A statement comes in."""
-        signed = parse_statement(entry)
-        judged = JudgedStatement(signed.statement.gateway, signed, tuple(receipts), ())
-        gateways = self.names.gateways([judged.gateway])
-        with self.db.transaction():
-            statements.take(self.db, gateways, [judged], self.now_ms)
+        topic = feed_messages.topic(gateway, feed_messages.BATCHES)
+        data = feed_messages.encode_batches(entry, receipts)
+        return self.store(judge(topic, data, self.trust, self.now_ms // 1000))
+
+    def store(self, *judged: Judged) -> Stored:
+        """A portion is stored."""
+        return portions.store(self.db, judged, self.now_ms)
 
     def file(self, path: Path, *, first_place: int = 1, without: Sequence[int] = ()) -> BatchFile:
         """All of a batch file comes in, but for records by their index."""
@@ -79,8 +58,11 @@ class Room:
 
     def gone(self, why: Any, ranges: Sequence[tuple[str, bytes, int, int]] = (), batches: Sequence[Any] = ()) -> None:
         """The gateway says that it cannot send these."""
-        with self.db.transaction():
-            holes.gone(self.db, self.names.gateways([GATEWAY]), [Gone(GATEWAY, why, tuple(ranges), tuple(batches))])
+        self.store(Judged(gone=(Gone(GATEWAY, why, tuple(ranges), tuple(batches)),)))
+
+    def status(self, **fields: Any) -> None:
+        """The gateway says how it is."""
+        self.store(Judged(statuses=(Status(GATEWAY, fields),)))
 
     def round(self, passed_ms: int = 0) -> int:
         """Rounds until nothing is left to do, so much later; how many batches were newly proven."""

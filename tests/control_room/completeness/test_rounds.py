@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from control_room.store import statements
 from control_room.store.asking import Again
+from ledger_client.cli.proofs import audit
+from ledger_client.errors import FileError
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.record import parse_record
 from ledger_client.formats.statement import Range, parse_statement, sign_statement
 from ledger_client.verification.trust import key_entry
 from tests.control_room.completeness.room import Room, room
-from tests.support.audit_batches import Gateway, audited, findings, signer_of, trusted
+from tests.support.audit_batches import OTHER, Gateway, audited, findings, signer_of, trusted
 from tests.support.brokers import postgres as engine
-from tests.support.evidence import GATEWAY, METER, T0, VALID_FROM, key, receipt_for, statement_of
+from tests.support.evidence import GATEWAY, METER, T0, VALID_FROM, key, receipt_for, statement_of, trust_text
 
 GRACE_MS = 3000
 
@@ -75,6 +79,30 @@ def test_a_missing_record_is_a_hole_that_is_asked_for_later_and_later_until_it_c
     assert (control.holes(), control.alarms()) == ([], set())
     control.now_ms += 7_200_000
     assert control.asked() == []
+
+
+def test_a_gateway_that_comes_online_is_asked_at_once_but_not_for_each_time_that_it_does(
+    control: Room, gateway: Gateway
+) -> None:
+    control.status(online=True)
+    control.file(gateway.write(), without=[3])
+    control.round(GRACE_MS)
+    control.now_ms += 600_000
+    asked = 0
+    for _ in range(6):
+        asked += len(control.asked())
+        control.now_ms += 300_000
+    assert asked == 5  # it waits longer and longer
+    control.status(online=False)
+    control.status(online=True)
+    assert len(control.asked()) == 1
+    for _ in range(29):
+        control.now_ms += 1000
+        control.status(online=False)
+        control.status(online=True)
+        assert control.asked() == []
+    control.now_ms += 1000
+    assert len(control.asked()) == 1
 
 
 def test_what_comes_while_nobody_looks_closes_no_hole_that_is_still_there(control: Room, gateway: Gateway) -> None:
@@ -237,9 +265,7 @@ def test_a_batch_that_was_held_back_is_late(database: engine.Database, tmp_path:
 
 def test_keys_count_at_the_time_of_the_receipts(database: engine.Database, tmp_path: Path, gateway: Gateway) -> None:
     path = gateway.write()
-    ended = key_entry(
-        "meter", key("meter").public, VALID_FROM, gateway=GATEWAY, meter=METER, valid_to=VALID_FROM + 3600
-    )
+    ended = key_entry("meter", key("meter").public, VALID_FROM, gateway=GATEWAY, meter=METER, valid_to=T0 - 5990)
     with room(database, tmp_path / "archive", trusted(keys={"meter": ended})) as control:
         control.file(path)
         control.round()
@@ -290,3 +316,18 @@ def test_two_receivers_come_to_the_same(control: Room, gateway: Gateway, databas
             assert sum(future.result() for future in done) == 30
     assert control.batches() == dict.fromkeys(range(30), ("proven", None, None))
     assert control.alarms() == set()
+
+
+def test_an_audit_reads_the_archive_folder_as_it_is(control: Room, gateway: Gateway, tmp_path: Path) -> None:
+    for number in range(3):
+        control.file(gateway.write(), first_place=100 * number)
+    control.round()
+    assert len(control.files()) == 3
+    (control.folder / GATEWAY / "2026-11" / ".9.mbatch.x.new").write_bytes(b"\xa4av half written")
+    trust = tmp_path / "trust.toml"
+    trust.write_text(trust_text(extra=key_entry("meter", key(OTHER).public, VALID_FROM, gateway=GATEWAY, meter=OTHER)))
+    ran = CliRunner().invoke(audit, [str(control.folder / GATEWAY), "--trust", str(trust), "--json"])
+    assert [batch["batch"] for batch in json.loads(ran.output)["batches"]] == [0, 1, 2]
+    (tmp_path / "empty").mkdir()
+    ran = CliRunner().invoke(audit, [str(tmp_path / "empty"), "--trust", str(trust)])
+    assert isinstance(ran.exception, FileError)
