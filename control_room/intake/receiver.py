@@ -124,18 +124,22 @@ class Receiver:
     # — the broker —
 
     async def _receive(self) -> None:
-        intake = self._settings.intake
+        intake, name = self._settings.intake, consumer.consumer_name(self._settings.name)
         self._lost_s = self._monotonic()
-        self._link = await connect(
-            intake.urls, self._access, f"meterseal-control {self._settings.name}",
-            failed=self._link_failed, lost=self._link_lost, again=self._link_again,
-        )  # fmt: skip
-        name = consumer.consumer_name(self._settings.name)
-        self._pull = Pull(self._link, consumer.STREAM, name, self._deliver, self._monotonic)
         while True:
+            self._link = await connect(
+                intake.urls, self._access, f"meterseal-control {self._settings.name}",
+                failed=self._link_failed, lost=self._link_lost, again=self._link_again,
+            )  # fmt: skip
+            self._pull = Pull(self._link, consumer.STREAM, name, self._deliver, self._monotonic)
+            await self._pull_until_closed(self._link, self._pull)
+
+    async def _pull_until_closed(self, link: Client, pull: Pull) -> None:
+        """Until the broker has ended the connection for good, as one whose login was withdrawn."""
+        while not link.is_closed:
             try:
                 await self._ensure()
-                await self._pull.run()
+                await pull.run()
             except Gone as error:
                 log.info("asking for messages again: %s", error)
                 await asyncio.sleep(PAUSE_S / 4)

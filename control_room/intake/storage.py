@@ -125,8 +125,8 @@ class Storage:
             self._db = db
         try:
             yield self._db
-        except DatabaseError:
-            if self._db.broken:
+        except BaseException as error:
+            if self._db.broken or not isinstance(error, DatabaseError):
                 self._db.close()
                 self._db = None
             raise

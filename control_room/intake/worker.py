@@ -8,8 +8,8 @@ portion holds whole messages. PostgreSQL decides what becomes of one:
 |---|---|
 | committed | acknowledged |
 | refuses the content | in two halves; a message alone is recorded as refused, then acknowledged |
-| busy | again; when that lasts, in two halves |
-| anything else: away, full, no right | waits, whole, and is kept alive at the broker meanwhile |
+| away, full | waits, whole, and is kept alive at the broker meanwhile |
+| anything else: busy, no right, our mistake | again; when that lasts, halved; one message is given back for a minute |
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from control_room.errors import DatabaseBusy, DatabaseError, Unstorable
+from control_room.errors import DatabaseAway, DatabaseError, DatabaseFull, Unstorable
 from control_room.intake.pull import Delivered
 from control_room.intake.topics import topic_of
 from control_room.judged import Judged, Refusal, Stored
@@ -34,7 +34,7 @@ GATHER_S: Final = 0.05
 """A portion that is not full waits so long for more."""
 IDLE_S: Final = 0.5
 PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
-BUSY_TRIES: Final = 5
+TRIES: Final = 5
 GIVE_BACK_S: Final = 60.0
 FORM: Final = 1
 """Step of ``ledger_client.errors.STEPS`` for what the database refuses: its form is none that can be kept."""
@@ -62,7 +62,7 @@ class Worker:
     def __init__(
         self, portion: int, judge: Judge, store: Store, *, done: Callable[[Sequence[int]], None],
         give_back: Callable[[int, float], None], trouble: Callable[[messages.Message | None], None],
-        between: Callable[[], bool], monotonic: Callable[[], float],
+        between: Callable[[], bool], monotonic: Callable[[], float], wait: Callable[[float], object] | None = None,
     ) -> None:  # fmt: skip
         """Nothing is started.
 
@@ -75,12 +75,14 @@ class Worker:
             trouble: called when storing fails, and with None once it goes on.
             between: work between two portions, in small pieces; whether there is more. Raises DatabaseError.
             monotonic: the clock of waits.
+            wait: waits so many seconds before something is tried again; None: until it is stopped, at most.
         """
         self._portion, self._judge, self._store_portion = portion, judge, store
         self._done, self._give_back, self._trouble, self._between = done, give_back, trouble, between
         self._monotonic = monotonic
         self._inbox: queue.SimpleQueue[Delivered] = queue.SimpleQueue()
         self._stop = threading.Event()
+        self._pause = wait or self._stop.wait
         self.turned_s = monotonic()
         """When the thread began its last round, by ``monotonic``."""
         self._thread = threading.Thread(target=self._run, name="judging", daemon=True)
@@ -121,7 +123,7 @@ class Worker:
             return self._between()
         except DatabaseError as error:
             log.warning("%s", error)
-            self._stop.wait(PAUSES_S[0])
+            self._pause(PAUSES_S[0])
             return False
 
     def _gather(self, wait_s: float) -> list[Taken]:
@@ -152,13 +154,15 @@ class Worker:
                 self._store_portion(part)
             except Unstorable as error:
                 waiting += self._halved(part, error)
-            except DatabaseBusy as error:
-                failed += 1
-                waiting += self._busy(part, failed, error)
-            except DatabaseError as error:
+            except (DatabaseAway, DatabaseFull) as error:
                 failed += 1
                 waiting.append(part)
                 self._wait(failed, error)
+            except Exception as error:  # a mistake of ours, too: it must not stop the messages of others
+                failed += 1
+                if not isinstance(error, DatabaseError):
+                    log.exception("a portion of %d messages cannot be stored", len(part))
+                waiting += self._failed(part, failed, error)
             else:
                 failpoint("stored")
                 if failed:
@@ -177,20 +181,26 @@ class Worker:
             return []
         return [[Taken(taken.delivered, Judged(refusals=(_refused(taken, error),)))]]
 
-    def _busy(self, part: list[Taken], failed: int, error: DatabaseBusy) -> list[list[Taken]]:
-        if failed < BUSY_TRIES:
-            self._stop.wait(PAUSES_S[0] * failed)
+    def _failed(self, part: list[Taken], failed: int, error: Exception) -> list[list[Taken]]:
+        if failed < TRIES:
+            self._pause(PAUSES_S[0] * failed)
             return [part]
         if len(part) > 1:
             middle = len(part) // 2
             return [part[middle:], part[:middle]]
         log.error("a message waits for %.0f s, since the database does not take it: %s", GIVE_BACK_S, error)
+        self._trouble(_why(error))
         self._give_back(part[0].delivered.place, GIVE_BACK_S)
         return []
 
     def _wait(self, failed: int, error: DatabaseError) -> None:
-        self._trouble(error.message)
-        self._stop.wait(PAUSES_S[min(failed, len(PAUSES_S)) - 1])
+        self._trouble(_why(error))
+        self._pause(PAUSES_S[min(failed, len(PAUSES_S)) - 1])
+
+
+def _why(error: Exception) -> messages.Message:
+    what = error.sentence if isinstance(error, DatabaseError) else type(error).__name__
+    return Message("control-portion-fails", why=what)
 
 
 def _refused(taken: Taken, error: Unstorable) -> Refusal:

@@ -46,6 +46,11 @@ _BUSY: Final = (
     errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable, errors.QueryCanceled,
 )  # fmt: skip
 _FULL: Final = (errors.DiskFull,)
+_UNSTORABLE: Final = (
+    psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded, errors.StatementTooComplex,
+    errors.TooManyColumns, errors.TooManyArguments,
+)  # fmt: skip
+"""The last four are errors of operation to psycopg; what is too large for an index is too large for ever."""
 
 
 class Database:
@@ -218,10 +223,10 @@ def translated(error: psycopg.Error, place: str, *, broken: bool) -> DatabaseErr
         return DatabaseError(Message("control-database-denied", where=place, error=text))
     if isinstance(error, errors.UndefinedTable | errors.InvalidSchemaName):
         return DatabaseError(Message("control-database-no-schema", where=place, error=text))
+    if isinstance(error, _UNSTORABLE):
+        return Unstorable(Message("control-database-refuses", where=place, error=text))
     if broken or isinstance(error, (*_AWAY, psycopg.OperationalError)):
         return DatabaseAway(Message("control-database-away", where=place, error=text))
-    if isinstance(error, psycopg.DataError | psycopg.IntegrityError):
-        return Unstorable(Message("control-database-refuses", where=place, error=text))
     return DatabaseError(Message("control-database-error", where=place, error=text))
 
 

@@ -77,7 +77,7 @@ def gateway(node: Node, client_id: str) -> Iterator[Gateway]:
 @asynccontextmanager
 async def linked(node: Node, control: str = "") -> AsyncIterator[Client]:
     """A connection as the receiver has one; the consumer of that control room is deleted at its end."""
-    link = await connect((node.client_url,), Access(), "test", failed=_ignore, lost=_nothing, again=_nothing, once=True)
+    link = await connect((node.client_url,), Access(), "test", failed=_ignore, lost=nothing, again=nothing, once=True)
     try:
         yield link
         if control:
@@ -90,5 +90,5 @@ def _ignore(error: BaseException) -> None:
     return
 
 
-def _nothing() -> None:
-    return
+def nothing() -> None:
+    """What a connection that is lost, or is there again, calls."""
