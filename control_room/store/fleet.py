@@ -8,11 +8,16 @@ from datetime import date
 from typing import Any, Final, LiteralString
 
 from control_room.store.connection import Database
+from ledger_client.formats.checks import MAX_TIME_MS
 
 _ROWS: Final[LiteralString] = """
 SELECT g.name, g.id,
     (extract(epoch FROM g.heard) * 1000)::bigint, (extract(epoch FROM g.newest) * 1000)::bigint,
-    g.status, (extract(epoch FROM g.status_at) * 1000)::bigint, g.clock,
+    CASE WHEN %s THEN g.status END, (extract(epoch FROM g.status_at) * 1000)::bigint,
+    CASE g.status->'online' WHEN 'true' THEN true WHEN 'false' THEN false END,
+    CASE jsonb_typeof(g.status->'version') WHEN 'string' THEN left(g.status->>'version', 64) END,
+    CASE jsonb_typeof(g.status->'oldest_without_receipt') WHEN 'number' THEN g.status->>'oldest_without_receipt' END,
+    g.clock,
     g.records, g.repeated, g.forked, d.due, d.recorded,
     (SELECT (extract(epoch FROM b.to_at) * 1000)::bigint FROM batches b WHERE b.gateway = g.id AND b.state = 'proven'
         ORDER BY b.to_at DESC LIMIT 1)
@@ -51,10 +56,12 @@ class GatewayRow:
     """What is known of a gateway; None: it has not been heard.
 
     Times are Unix ms. ``heard_ms``: when something of it that holds last came in; ``newest_ms``: the latest time of its
-    records; ``status``: what it says of itself; ``clock``: the letter in its newest record; ``records``, ``repeated``,
-    ``forked``: since the database was made; ``refused``: among those that are kept; ``due``, ``recorded``: polls of the
-    coverage that ended on the day; ``unproven``: batches without what proves them, the earliest of whose records is of
-    ``unproven_ms``; ``proven_ms``: the latest time of the records of those that are proven.
+    records; ``status``: what it says of itself, where it was asked for by name; ``online``, ``version`` and
+    ``waiting_ms``, the time of its oldest record without a receipt, are of that; ``clock``: the letter in its newest
+    record; ``records``, ``repeated``, ``forked``: since the database was made; ``refused``: among those that are kept;
+    ``due``, ``recorded``: polls of the coverage that ended on the day; ``unproven``: batches without what proves them,
+    the earliest of whose records is of ``unproven_ms``; ``proven_ms``: the latest time of the records of those that are
+    proven.
     """
 
     name: str
@@ -63,6 +70,9 @@ class GatewayRow:
     newest_ms: int | None = None
     status: Mapping[str, Any] | None = None
     status_ms: int | None = None
+    online: bool | None = None
+    version: str | None = None
+    waiting_ms: int | None = None
     clock: str | None = None
     records: int = 0
     repeated: int = 0
@@ -81,7 +91,7 @@ def gateways(db: Database, day: date, only: Sequence[str] | None = None) -> dict
     """Every gateway that something came in of, be it refused, by name. ``day``: of the polls, in UTC; ``only``: of
     these alone."""
     names = None if only is None else list(only)
-    rows = db.all(_ROWS, day, names, names)
+    rows = db.all(_ROWS, names is not None, day, names, names)
     numbers = None if only is None else [row[1] for row in rows]
     unproven = {of: (count, at) for of, count, at in db.all(_UNPROVEN, numbers, numbers)}
     holes = {row[0]: row[1] for row in db.all(_HOLES, numbers, numbers)}
@@ -90,13 +100,21 @@ def gateways(db: Database, day: date, only: Sequence[str] | None = None) -> dict
     for of, *facts in db.all(_ALARMS, numbers, numbers):
         alarms.setdefault(of, []).append(OpenAlarms(*facts))
     found = {}
-    for name, of, heard, newest, status, status_at, clock, records, repeated, forked, due, recorded, proven in rows:
+    for name, of, heard, newest, status, status_at, online, version, waiting, clock, *counted, proven in rows:
+        records, repeated, forked, due, recorded = counted
         count, oldest = unproven.get(of, (0, None))
         found[name] = GatewayRow(
-            name, of, heard, newest, status, status_at, clock, records, repeated, forked, refused.pop(name, 0),
-            due, recorded, count, oldest, proven, holes.get(of, 0), tuple(alarms.get(of, ())),
+            name, of, heard, newest, status, status_at, online, version, _time(waiting), clock,
+            records, repeated, forked, refused.pop(name, 0), due, recorded,
+            count, oldest, proven, holes.get(of, 0), tuple(alarms.get(of, ())),
         )  # fmt: skip
     return found | {name: GatewayRow(name, refused=count) for name, count in refused.items()}
+
+
+def _time(number: str | None) -> int | None:
+    """A number that a gateway gives as a time in Unix ms; None where it can be none."""
+    found = int(number) if number is not None and number.isdigit() and len(number) < 16 else None
+    return found if found is not None and found <= MAX_TIME_MS else None
 
 
 def names(db: Database) -> list[str]:

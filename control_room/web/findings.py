@@ -6,15 +6,15 @@ is not known or has not been proven yet is a finding, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from control_room.web.fleet import AWAY_MS, GatewayFacts
+from control_room.web.fleet import AWAY_MS, CLOCKS, GatewayFacts
 from gateway.messages.message import Message
 
-LATE_MS: Final = 3_600_000
-"""An hour after it was recorded everything is proven, where nothing is wrong."""
+LATE_MS: Final = 1_800_000
+"""Half an hour after it was recorded everything is proven, where nothing is wrong: batches are sealed more often."""
 QUIET_MS: Final = 900_000
 """Coverage is recorded more often, also by a gateway whose meters are silent."""
 AHEAD_MS: Final = 300_000
@@ -43,12 +43,8 @@ _RANK: Final[Mapping[Level, int]] = {level: rank for rank, level in enumerate(Le
 
 def level_of(one: GatewayFacts, now_ms: int) -> Level:
     """How a gateway stands, by the worst of its findings."""
-    return min((finding.level for finding in findings(one, now_ms)), key=_RANK.__getitem__, default=Level.GOOD)
-
-
-def worst_first(findings_: Iterator[Finding]) -> list[Finding]:
-    """In the order in which they are shown."""
-    return sorted(findings_, key=lambda finding: _RANK[finding.level])
+    found = findings(one, now_ms)
+    return found[0].level if found else Level.GOOD
 
 
 def rank(level: Level) -> int:
@@ -56,66 +52,70 @@ def rank(level: Level) -> int:
     return _RANK[level]
 
 
-def findings(one: GatewayFacts, now_ms: int) -> Iterator[Finding]:
-    """Everything that keeps a gateway from being well, in no order."""
-    row = one.row
+def findings(one: GatewayFacts, now_ms: int) -> list[Finding]:
+    """Everything that keeps a gateway from being well, the worst first."""
+    row, found = one.row, list[Finding]()
     if not one.listed:
-        yield Finding(Level.WARN, Message("control-gateway-unlisted"))
+        found.append(Finding(Level.WARN, Message("control-gateway-unlisted")))
     if row.refused:
-        yield Finding(Level.BAD, Message("control-gateway-refused", n=row.refused), "refused")
+        found.append(Finding(Level.BAD, Message("control-gateway-refused", n=row.refused), "refused"))
     if row.heard_ms is None:
-        yield Finding(Level.BAD, Message("control-gateway-never"))
-        return
-    yield from _presence(one, row.heard_ms, now_ms)
-    yield from _evidence(one, now_ms)
-    if one.alarms["critical"] or one.alarms["error"]:
-        n = one.alarms["critical"] + one.alarms["error"]
-        yield Finding(Level.BAD, Message("control-gateway-alarms", n=n), "alarms")
-    if n := one.alarms["warning"]:
-        yield Finding(Level.WARN, Message("control-gateway-warnings", n=n), "alarms")
-    yield from _claims(one, now_ms)
+        found.append(Finding(Level.BAD, Message("control-gateway-never")))
+    else:
+        _presence(one, row.heard_ms, now_ms, found)
+        _evidence(one, now_ms, found)
+        _alarms(one, found)
+        _polls(one, found)
+    if len(found) > 1:
+        found.sort(key=lambda finding: _RANK[finding.level])
+    return found
 
 
-def _presence(one: GatewayFacts, heard_ms: int, now_ms: int) -> Iterator[Finding]:
+def _presence(one: GatewayFacts, heard_ms: int, now_ms: int, found: list[Finding]) -> None:
     newest_ms = one.row.newest_ms
     if one.online is False:
-        yield Finding(Level.BAD, Message("control-gateway-offline", heard_ms=heard_ms))
+        found.append(Finding(Level.BAD, Message("control-gateway-offline", heard_ms=heard_ms)))
     elif now_ms - heard_ms > AWAY_MS:
-        yield Finding(Level.BAD, Message("control-gateway-away", heard_ms=heard_ms))
+        found.append(Finding(Level.BAD, Message("control-gateway-away", heard_ms=heard_ms)))
     if newest_ms is None:
-        yield Finding(Level.BAD, Message("control-gateway-no-record"))
+        found.append(Finding(Level.BAD, Message("control-gateway-no-record")))
     elif newest_ms - now_ms > AHEAD_MS:
-        yield Finding(Level.BAD, Message("control-gateway-ahead", newest_ms=newest_ms))
+        found.append(Finding(Level.BAD, Message("control-gateway-ahead", newest_ms=newest_ms)))
     elif now_ms - newest_ms > QUIET_MS:
-        yield Finding(Level.BAD, Message("control-gateway-quiet", newest_ms=newest_ms))
+        found.append(Finding(Level.BAD, Message("control-gateway-quiet", newest_ms=newest_ms)))
+    if one.row.status_ms is None:
+        found.append(Finding(Level.WAIT, Message("control-gateway-no-status")))
 
 
-def _evidence(one: GatewayFacts, now_ms: int) -> Iterator[Finding]:
+def _evidence(one: GatewayFacts, now_ms: int, found: list[Finding]) -> None:
     row = one.row
     if row.forked:
-        yield Finding(Level.BAD, Message("control-gateway-forked", n=row.forked), "alarms")
+        found.append(Finding(Level.BAD, Message("control-gateway-forked", n=row.forked), "refused"))
     if row.holes:
-        yield Finding(Level.BAD, Message("control-gateway-holes", n=row.holes), "holes")
+        found.append(Finding(Level.BAD, Message("control-gateway-holes", n=row.holes), "holes"))
     if one.oldest_ms is not None and now_ms - one.oldest_ms > LATE_MS:
-        yield Finding(Level.BAD, Message("control-gateway-late", oldest_ms=one.oldest_ms))
-    elif row.unproven:
-        yield Finding(Level.WAIT, Message("control-gateway-unproven", n=row.unproven))
+        found.append(Finding(Level.BAD, Message("control-gateway-late", oldest_ms=one.oldest_ms)))
     if row.proven_ms is None:
-        yield Finding(Level.WARN, Message("control-gateway-none-proven"))
+        found.append(Finding(Level.WARN, Message("control-gateway-none-proven")))
     elif row.newest_ms is not None and min(row.newest_ms, now_ms) - row.proven_ms > LATE_MS:
-        yield Finding(Level.BAD, Message("control-gateway-not-proven", proven_ms=row.proven_ms))
+        found.append(Finding(Level.BAD, Message("control-gateway-not-proven", proven_ms=row.proven_ms)))
 
 
-def _claims(one: GatewayFacts, now_ms: int) -> Iterator[Finding]:
+def _alarms(one: GatewayFacts, found: list[Finding]) -> None:
+    if n := one.alarms["critical"] + one.alarms["error"]:
+        found.append(Finding(Level.BAD, Message("control-gateway-alarms", n=n), "alarms"))
+    if n := one.alarms["warning"]:
+        found.append(Finding(Level.WARN, Message("control-gateway-warnings", n=n), "alarms"))
+
+
+def _polls(one: GatewayFacts, found: list[Finding]) -> None:
     row = one.row
     if row.due is None or row.recorded is None:
-        yield Finding(Level.WAIT, Message("control-gateway-no-coverage"))
+        found.append(Finding(Level.WAIT, Message("control-gateway-no-coverage")))
     elif row.recorded < row.due:
-        yield Finding(Level.WARN, Message("control-gateway-polls", missed=row.due - row.recorded, due=row.due))
-    if one.clock == "unknown":
-        yield Finding(Level.WARN, Message("control-gateway-clock"))
-    if row.status is None:
-        yield Finding(Level.WAIT, Message("control-gateway-no-status"))
+        found.append(Finding(Level.WARN, Message("control-gateway-polls", missed=row.due - row.recorded, due=row.due)))
+    if row.clock is None or CLOCKS.get(row.clock, "unknown") == "unknown":
+        found.append(Finding(Level.WARN, Message("control-gateway-clock")))
 
 
 def claims(status: Mapping[str, Any] | None) -> list[tuple[str, str | int | float | bool]]:

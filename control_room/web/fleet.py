@@ -1,6 +1,6 @@
 """Facts of the fleet: how each gateway of the trust file stands, heard or not, worst first.
 
-What a gateway says of itself in its status is a claim and named as one (``claimed``); everything else follows from what
+What a gateway says of itself in its status is a claim; everything else follows from what
 was verified when it came in.
 """
 
@@ -16,7 +16,6 @@ from control_room.store import fleet as rows
 from control_room.store.connection import Database
 from control_room.store.fleet import GatewayRow, OpenAlarms
 from gateway.messages.alarm_kinds import KINDS, SEVERITIES, Severity
-from ledger_client.formats.checks import MAX_TIME_MS
 
 AWAY_MS: Final = 180_000
 """A gateway says each minute how it stands; after three that are missing it is away."""
@@ -43,6 +42,7 @@ class Standing(StrEnum):
     WELL = "well"
 
 
+_NO_ALARMS: Final[Mapping[Severity, int]] = dict.fromkeys(SEVERITIES, 0)
 _RANK: Final = {standing: rank for rank, standing in enumerate(Standing)}
 
 
@@ -67,14 +67,12 @@ class GatewayFacts:
     @property
     def online(self) -> bool | None:
         """Whether it is connected, as it or its last will says; None: it never said."""
-        found = _claimed(self.row, "online")
-        return found if isinstance(found, bool) else None
+        return self.row.online
 
     @property
     def version(self) -> str | None:
         """Its version, as it says."""
-        found = _claimed(self.row, "version")
-        return found if isinstance(found, str) else None
+        return self.row.version
 
     @property
     def clock(self) -> str | None:
@@ -135,13 +133,22 @@ def day_of(now_ms: int) -> date:
 
 def facts(row: GatewayRow, listed: bool, now_ms: int) -> GatewayFacts:
     """What the row of a gateway says."""
-    by_severity: dict[Severity, int] = dict.fromkeys(SEVERITIES, 0)
-    for one in row.alarms:
-        by_severity[severity(one.code)] += one.count
-    unacknowledged = sum(one.unacknowledged for one in row.alarms)
-    oldest = min(_known((row.unproven_ms, _time(row))), default=None)
+    by_severity: Mapping[Severity, int] = _NO_ALARMS
+    unacknowledged = 0
+    if row.alarms:
+        by_severity = _by_severity(row.alarms)
+        unacknowledged = sum(one.unacknowledged for one in row.alarms)
+    times = row.unproven_ms, row.waiting_ms
+    oldest = min((time for time in times if time is not None), default=None) if times != (None, None) else None
     standing = _standing(row, listed, by_severity, now_ms)
     return GatewayFacts(row, listed, standing, by_severity, unacknowledged, oldest)
+
+
+def _by_severity(alarms: Iterable[OpenAlarms]) -> Mapping[Severity, int]:
+    found: dict[Severity, int] = dict.fromkeys(SEVERITIES, 0)
+    for one in alarms:
+        found[severity(one.code)] += one.count
+    return found
 
 
 def severity(code: str) -> Severity:
@@ -154,7 +161,7 @@ def _standing(row: GatewayRow, listed: bool, alarms: Mapping[Severity, int], now
         return Standing.DOUBTFUL
     if row.id is None:
         return Standing.SILENT
-    if row.heard_ms is None or now_ms - row.heard_ms > AWAY_MS or _claimed(row, "online") is False:
+    if row.heard_ms is None or now_ms - row.heard_ms > AWAY_MS or row.online is False:
         return Standing.AWAY
     if row.holes:
         return Standing.LACKING
@@ -170,18 +177,3 @@ def _standing(row: GatewayRow, listed: bool, alarms: Mapping[Severity, int], now
 def _worst_first(one: GatewayFacts) -> tuple[int, int, int, int, str]:
     row = one.row
     return _RANK[one.standing], -one.alarms["critical"] - row.forked, -row.holes, row.newest_ms or 0, row.name
-
-
-def _known(times: Iterable[int | None]) -> list[int]:
-    return [time for time in times if time is not None]
-
-
-def _time(row: GatewayRow) -> int | None:
-    """The time of its oldest record without a receipt, as it says."""
-    found = _claimed(row, "oldest_without_receipt")
-    return found if type(found) is int and 0 <= found <= MAX_TIME_MS else None
-
-
-def _claimed(row: GatewayRow, key: str) -> object:
-    """A field of its status; None: there is none."""
-    return None if row.status is None else row.status.get(key)

@@ -18,7 +18,7 @@ from control_room.store.meters import MeterRow
 from control_room.store.recorded import recorded
 from control_room.web import fleet as facts_of
 from control_room.web import meter_chart
-from control_room.web.findings import Finding, Level, claims, findings, level_of, rank, worst_first
+from control_room.web.findings import Finding, Level, claims, findings, level_of, rank
 from control_room.web.fleet import Fleet, GatewayFacts, severity
 from control_room.web.html import HTML
 from control_room.web.site import Site
@@ -125,7 +125,7 @@ class _Views:
             return {
                 "one": found,
                 "level": level_of(found, now_ms),
-                "findings": worst_first(findings(found, now_ms)),
+                "findings": findings(found, now_ms),
                 "claims": claims(found.row.status),
                 "meters": meter_rows.meters(db, MOST_METERS, gateway=name),
                 "batches": listed.batches(db, FEW, gateway=name),
@@ -226,7 +226,7 @@ def _begin(query: Mapping[str, str]) -> int:
 
 
 def _row(one: GatewayFacts, now_ms: int) -> FleetRow:
-    found = worst_first(findings(one, now_ms))
+    found = findings(one, now_ms)
     level = found[0].level if found else Level.GOOD
     return FleetRow(one, level, found[0] if found else None, max(0, len(found) - 1))
 

@@ -27,7 +27,7 @@ def changed(sql: Any) -> Change:
 
 def hole(db: Database, of: int) -> None:
     db.run(
-        "INSERT INTO holes (gateway, batches, since, next_ask) VALUES (%s, '[7,9)', now(), now())",
+        "INSERT INTO holes (gateway, batches, since, next_ask) VALUES (%s, '{[7,9)}', now(), now())",
         of,
     )
 
@@ -47,26 +47,27 @@ CHANGES: dict[str, tuple[Level, Change]] = {
     "control-gateway-alarms": (Level.BAD, lambda db, of: alarm(db, of, "database-damaged")),
     "control-gateway-warnings": (Level.WARN, lambda db, of: alarm(db, of, "interval")),
     "control-gateway-late": (Level.BAD, lambda db, of: batch(db, of, 2, NOW_MS - 2 * HOUR, "complete")),
-    "control-gateway-unproven": (Level.WAIT, lambda db, of: batch(db, of, 2, NOW_MS - MINUTE, "open")),
     "control-gateway-none-proven": (Level.WARN, changed("DELETE FROM batches WHERE gateway = %s")),
     "control-gateway-not-proven": (
         Level.BAD,
-        changed(
-            "UPDATE batches SET to_at = to_at - interval '2 h', from_at = from_at - interval '2 h' WHERE gateway = %s"
-        ),
+        changed("UPDATE batches SET to_at = to_at - interval '2 h' WHERE gateway = %s AND state = 'proven'"),
     ),
     "control-gateway-polls": (Level.WARN, changed("UPDATE days SET recorded = 99 WHERE gateway = %s")),
     "control-gateway-no-coverage": (Level.WAIT, changed("DELETE FROM days WHERE gateway = %s")),
     "control-gateway-clock": (Level.WARN, changed("UPDATE gateways SET clock = 'U' WHERE id = %s")),
-    "control-gateway-no-status": (Level.WAIT, changed("UPDATE gateways SET status = NULL WHERE id = %s")),
+    "control-gateway-no-status": (
+        Level.WAIT,
+        changed("UPDATE gateways SET status = NULL, status_at = NULL WHERE id = %s"),
+    ),
 }
 
 
 def test_well_is_only_who_is_proven_and_each_finding_says_what_to_do(db: Database) -> None:
     of = gateway(db, "pv-01")
+    batch(db, of, 3, NOW_MS - MINUTE, "open")  # on its way
     well = fleet.gateway(db, {"pv-01"}, "pv-01", NOW_MS)
     assert well is not None
-    assert (level_of(well, NOW_MS), list(findings(well, NOW_MS))) == (Level.GOOD, [])
+    assert (level_of(well, NOW_MS), findings(well, NOW_MS)) == (Level.GOOD, [])
     seen = {}
     for code, (_, change) in CHANGES.items():
         with db.connection.transaction(force_rollback=True):

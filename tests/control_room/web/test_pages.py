@@ -23,10 +23,8 @@ from gateway.messages.languages import LANGUAGES
 from tests.control_room.web.fleet_site import (
     EVIL,
     HOUR,
-    MINUTE,
     NOW_MS,
     alarm,
-    batch,
     gateway,
     meter,
     opened,
@@ -59,9 +57,9 @@ def fill(db: Database) -> None:
     ago = "to_timestamp(%s / 1000.0)"
     db.run(f"UPDATE gateways SET heard = {ago}, newest = {ago} WHERE name = 'away'", NOW_MS - HOUR, NOW_MS - HOUR)
     db.run("UPDATE gateways SET forked = 1 WHERE name = 'forked'")
-    batch(db, of["waits"], 2, NOW_MS - MINUTE, "open")
+    db.run("UPDATE gateways SET status = NULL, status_at = NULL WHERE name = 'waits'")
     db.run(
-        "INSERT INTO holes (gateway, batches, since, next_ask, gone) VALUES (%s, '[7,9)', now(), now(), 'pruned')",
+        "INSERT INTO holes (gateway, batches, since, next_ask, gone) VALUES (%s, '{[7,9)}', now(), now(), 'pruned')",
         of["hole"],
     )
     refusal(db, "evil")
