@@ -10,9 +10,9 @@ from control_room.store.connection import Database
 from gateway.verdicts import VERDICT_OF
 
 HOUR_MS: Final = 3_600_000
-_UNUSABLE: Final = sum(int(flag) for flag, verdict in VERDICT_OF.items() if verdict in ("bad", "missing"))
-"""Quality bits of values that no chart draws."""
-_KNOWN: Final = sum(int(flag) for flag in VERDICT_OF)
+UNUSABLE: Final = sum(int(flag) for flag, verdict in VERDICT_OF.items() if verdict in ("bad", "missing"))
+"""Quality bits of values that no chart draws, nor any that is not in ``KNOWN``."""
+KNOWN: Final = sum(int(flag) for flag in VERDICT_OF)
 
 _PAGE: Final[LiteralString] = """
 SELECT m.id, m.gateway, g.name, m.name, m.configured, (extract(epoch FROM r.newest) * 1000)::bigint
@@ -61,7 +61,7 @@ FROM (
 """
 _HOURS: Final[LiteralString] = """
 SELECT (extract(epoch FROM h.hour) * 1000)::bigint, h.n[s.place], h.first[s.place], h.last[s.place],
-    h.low[s.place], h.high[s.place], h.sum[s.place]
+    h.low[s.place], h.high[s.place], h.sum[s.place], h.bits[s.place], h.readings
 FROM hours h JOIN (SELECT id, array_position(names, %s) AS place FROM shapes) s ON s.id = h.shape
 WHERE h.meter = %s AND h.hour >= to_timestamp(%s / 1000.0) AND h.hour < to_timestamp(%s / 1000.0)
     AND s.place IS NOT NULL
@@ -99,7 +99,7 @@ class ReadingRow:
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step of a chart. ``count``: numbers that may be drawn; ``first`` … ``mean``: of them, None where there is
-    none; ``bits``: the quality bits of all ``readings`` (of hours that are kept as sums neither is known)."""
+    none; ``bits``: the quality bits of all ``readings``."""
 
     start_ms: int
     count: int
@@ -163,34 +163,49 @@ def readings(
 def steps(db: Database, meter: int, point: str, from_ms: int, to_ms: int, step_ms: int) -> list[Step]:
     """A chart's steps of one point in [from_ms, to_ms), those without a reading left out.
 
-    Steps of whole hours are of what is kept by the hour, as far as that is made; all others of the readings.
+    Whole steps of whole hours are of what is kept by the hour, as far as that is made; all others of the readings.
     """
     if step_ms % HOUR_MS:
         return _of_readings(db, meter, point, from_ms, to_ms, step_ms)
-    row = db.one("SELECT (extract(epoch FROM at) * 1000)::bigint FROM hours_to WHERE isfinite(at)")
-    made_ms = min(max(from_ms, row[0] // step_ms * step_ms if row else from_ms), to_ms)
-    found = _of_hours(db, meter, point, from_ms, made_ms, step_ms)
-    return [*found, *_of_readings(db, meter, point, made_ms, to_ms, step_ms)]
+    row = db.one(
+        "SELECT (extract(epoch FROM least(at, (SELECT min(hour) FROM hours_due WHERE meter = %s))) * 1000)::bigint "
+        "FROM hours_to WHERE isfinite(at)",
+        meter,
+    )
+    begin_ms = min(-(-from_ms // step_ms) * step_ms, to_ms)  # a step that is asked for in part is of readings
+    made_ms = min(max(begin_ms, row[0] // step_ms * step_ms if row else begin_ms), to_ms)
+    before = _of_readings(db, meter, point, from_ms, begin_ms, step_ms)
+    found = _of_hours(db, meter, point, begin_ms, made_ms, step_ms)
+    return [*before, *found, *_of_readings(db, meter, point, made_ms, to_ms, step_ms)]
 
 
 def _of_readings(db: Database, meter: int, point: str, from_ms: int, to_ms: int, step_ms: int) -> list[Step]:
     if from_ms >= to_ms:
         return []
     asked = {"meter": meter, "point": point, "from": from_ms, "to": to_ms, "step": step_ms}
-    rows = db.named(_STEPS, asked | {"unusable": _UNUSABLE, "known": _KNOWN})
+    rows = db.named(_STEPS, asked | {"unusable": UNUSABLE, "known": KNOWN})
     return [Step(*row) for row in rows]
 
 
 def _of_hours(db: Database, meter: int, point: str, from_ms: int, to_ms: int, step_ms: int) -> list[Step]:
     together: dict[int, list[tuple[Any, ...]]] = {}
     for hour, *figures in db.all(_HOURS, point, meter, from_ms, to_ms) if from_ms < to_ms else ():
-        if figures[0]:
-            together.setdefault(hour // step_ms * step_ms, []).append(tuple(figures))
-    found = []
-    for start_ms, hours in together.items():
-        n, first, last, low, high, total = zip(*hours, strict=True)
-        found.append(Step(start_ms, sum(n), first[0], last[-1], min(low), max(high), sum(total) / sum(n)))
-    return found
+        together.setdefault(hour // step_ms * step_ms, []).append(tuple(figures))
+    return [_step(start_ms, hours) for start_ms, hours in together.items()]
+
+
+def _step(start_ms: int, hours: Sequence[tuple[Any, ...]]) -> Step:
+    """Hours, or parts of hours with other decimals, as one step."""
+    bits = 0
+    for *_, of_hour, _ in hours:
+        bits |= of_hour
+    readings = sum(hour[-1] for hour in hours)
+    used = [hour for hour in hours if hour[0]]
+    if not used:
+        return Step(start_ms, 0, None, None, None, None, None, bits, readings)
+    n, first, last, low, high, total, _, _ = zip(*used, strict=True)
+    count = sum(n)
+    return Step(start_ms, count, first[0], last[-1], min(low), max(high), sum(total) / count, bits, readings)
 
 
 def points(db: Database, shape: int) -> list[tuple[str, str | None]]:

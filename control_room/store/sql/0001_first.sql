@@ -94,7 +94,9 @@ CREATE TABLE hours (
     meter int NOT NULL,
     hour timestamptz NOT NULL,
     shape int NOT NULL,
-    n int[] NOT NULL,                       -- numbers that there are of each value
+    readings int NOT NULL,
+    bits bigint[] NOT NULL,                 -- of the quality of all of them
+    n int[] NOT NULL,                       -- numbers of each value that may be used, and those of them
     first float8[] NOT NULL,
     last float8[] NOT NULL,
     low float8[] NOT NULL,

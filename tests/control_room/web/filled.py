@@ -92,6 +92,12 @@ def _readings(db: Database, gateway: int, now_ms: int) -> tuple[Reading, ...]:
         "VALUES (%s, %s, int8multirange(int8range(0, %s)), to_timestamp(%s), to_timestamp(%s))",
         meter, epoch, READINGS, at(time_ms), at(time_ms),
     )  # fmt: skip
+    # as they are when a portion has brought them
+    db.run("UPDATE hours_to SET at = date_trunc('hour', to_timestamp(%s))", at(now_ms))
+    db.run(
+        "INSERT INTO hours_due SELECT DISTINCT meter, date_trunc('hour', time) FROM readings "
+        "WHERE time < (SELECT at FROM hours_to)"
+    )
     return tuple(readings)
 
 
