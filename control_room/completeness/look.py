@@ -25,6 +25,7 @@ from control_room.store.names import Names
 from control_room.store.spans import Span
 from control_room.store.statements import BatchRow, Key, Outcome
 from gateway.messages.message import Message
+from ledger_client.errors import EncodeError
 from ledger_client.formats.record import GATEWAY_ITSELF, parse_record
 from ledger_client.formats.statement import parse_statement, read_statement
 from ledger_client.verification.trust import Trust
@@ -164,16 +165,19 @@ class Look:
         """The records in the order of their places give the root. Raises Fault; their places are asked for then."""
         whole = Whole()
         with closing(self._records()) as rows:
-            for _ in whole.through(rows):
-                pass
+            for _, time_ms, data in rows:
+                whole.add(time_ms, data)
         try:
             verdict.demand_whole(self._signed.statement, whole)
         except Fault:
-            self._look_ms = self._now_ms + LATER_MS
-            with self._db.transaction():
-                holes.ask_for_places(self._db, self._key, self._spans, self._now_ms)
+            self._ask_for_places()
             raise
         holes.close(self._db, self._key, self._now_ms, places=True)
+
+    def _ask_for_places(self) -> None:
+        self._state, self._look_ms = "open", self._now_ms + LATER_MS
+        with self._db.transaction():
+            holes.ask_for_places(self._db, self._key, self._spans, self._now_ms)
 
     def _records(self) -> Generator[tuple[int, int, bytes]]:
         statement = self._signed.statement
@@ -235,19 +239,24 @@ class Look:
 
     def _keep(self, until: int) -> str:
         """Write the batch into the archive; its name there. Raises Fault where it does not hold after all."""
-        whole, signed, row = Whole(), self._signed, self._row
+        signed, row = self._signed, self._row
         meters = {span.chain.meter: span.meter for span in self._spans}
 
         def judged(rows: Iterator[tuple[int, int, bytes]]) -> Iterator[bytes]:
-            yield from whole.through(rows)
-            verdict.demand_whole(signed.statement, whole)
-            verdict.demand_keys(row.gateway, ((meters[meter], kid) for meter, kid in whole.kids), self._trust, until)
+            kids = set()
+            for meter, _, data in rows:
+                kids.add((meter, verdict.kid_of(data)))
+                yield data
+            verdict.demand_keys(row.gateway, ((meters[meter], kid) for meter, kid in kids), self._trust, until)
 
         try:
             with closing(self._records()) as rows:
                 return self._archive.keep(signed, judged(rows), row.receipts, row.anchors)
         except ArchiveOther as error:
             raise Fault(error.sentence, verdict.BATCH_FORKED) from None
+        except EncodeError:  # the gateway has sent its records again, with other places, since they gave the root
+            self._ask_for_places()
+            raise verdict.wrong_root(signed.statement) from None
 
 
 def _record(meter: str, epoch: bytes, seq: int) -> str:

@@ -10,14 +10,13 @@ it belongs to (None: it is only waited for).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.messages.message import Message
 from ledger_client import messages
 from ledger_client.errors import UnknownKey, VerificationError, at_step
-from ledger_client.formats import cbor
 from ledger_client.formats.cose_key import base64url
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.record import GATEWAY_ITSELF
@@ -49,6 +48,7 @@ OF_GATEWAYS: Final = (
 )  # fmt: skip
 """Kinds of alarms that are about the batches of one gateway; ``ARCHIVE_FAILED`` is the control room's."""
 
+_SHORT, _TEXT = 0x58, 0x60  # heads: a byte string of 24 to 255 bytes, a text
 PATIENCE_S: Final = 3600
 """How long a batch may wait for its receipts before that is an alarm, where the policy names no ``max_delay``."""
 
@@ -66,37 +66,26 @@ class Fault(Exception):
 
 @dataclass(slots=True)
 class Whole:
-    """What the records that are there amount to, in the order of their places: fed one by one.
-
-    ``kids``: (number of the meter in the database, thumbprint of the key).
-    """
+    """What the records that are there amount to, in the order of their places: the hashes of the leaves, the earliest
+    time and the latest."""
 
     leaves: list[bytes] = field(default_factory=list)
-    kids: set[tuple[int, bytes]] = field(default_factory=set)
     from_ms: int | None = None
     to_ms: int = 0
 
-    def through(self, rows: Iterable[tuple[int, int, bytes]]) -> Iterator[bytes]:
-        """Pass on the bytes of rows (meter, time in ms, bytes)."""
-        for meter, time_ms, data in rows:
-            self.leaves.append(leaf_hash(data))
-            self.kids.add((meter, kid_of(data)))
-            self.from_ms = time_ms if self.from_ms is None else min(self.from_ms, time_ms)
-            self.to_ms = max(self.to_ms, time_ms)
-            yield data
-
-    @property
-    def size(self) -> int:
-        return len(self.leaves)
+    def add(self, time_ms: int, data: bytes) -> None:
+        """The next record."""
+        self.leaves.append(leaf_hash(data))
+        self.from_ms = time_ms if self.from_ms is None else min(self.from_ms, time_ms)
+        self.to_ms = max(self.to_ms, time_ms)
 
 
 def kid_of(data: bytes) -> bytes:
     """The thumbprint of the key of a record that was read strictly before. Its header has one form
-    (docs/evidence.cddl): alg in one byte, content type, kid, claims."""
-    _, head = cbor.head(data[2:11], 2)
-    at = 2 + head + 4  # the map of four, 1: alg, 3
-    size, head = cbor.head(data[at : at + 9], 3)
-    at += head + size + 3  # 4: a byte string of 32
+    (docs/evidence.cddl): a map of four, alg in one byte, content type, kid, claims; 24 bytes or more."""
+    at = 4 if data[2] == _SHORT else 5
+    size = data[at + 4] - _TEXT
+    at += 8 + size if size < 24 else 9 + data[at + 5]
     return data[at : at + 32]
 
 
@@ -146,10 +135,10 @@ def left_out(statement: Statement, numbers: str) -> Fault:
 
 def demand_whole(statement: Statement, whole: Whole) -> None:
     """Steps 3 and 4 for all records: they give the root, and fill the time of the statement. Raises Fault."""
-    if whole.size != statement.size:
-        raise Fault(Message("control-batch-size", n=whole.size, size=statement.size), BATCH_DIFFERS)
+    if len(whole.leaves) != statement.size:
+        raise Fault(Message("control-batch-size", n=len(whole.leaves), size=statement.size), BATCH_DIFFERS)
     if Tree(whole.leaves).root != statement.root:
-        raise Fault(Message("control-batch-root", size=statement.size), BATCH_DIFFERS)
+        raise wrong_root(statement)
     if (whole.from_ms, whole.to_ms) != (statement.from_ms, statement.to_ms):
         raise Fault(
             Message(
@@ -159,6 +148,11 @@ def demand_whole(statement: Statement, whole: Whole) -> None:
             ),
             BATCH_DIFFERS,
         )  # fmt: skip
+
+
+def wrong_root(statement: Statement) -> Fault:
+    """All records are there, and they do not give the root."""
+    return Fault(Message("control-batch-root", size=statement.size), BATCH_DIFFERS)
 
 
 def vouched(signed: SignedStatement, receipts: Sequence[bytes], trust: Trust, now_s: int, arrived_s: int) -> int:

@@ -184,11 +184,11 @@ def look_again(db: Database, gateway: int, batches: Sequence[int], now_ms: int) 
 
 
 def look_beside(db: Database, key: Key, now_ms: int, *, unsure: bool) -> None:
-    """Have looked at what the first look at a batch may change: other statements under its number, the batch behind it,
-    with ``unsure`` those that wait for what is missing before them."""
+    """Have looked at once more what the first look at a batch may change: other statements under its number, the batch
+    behind it, with ``unsure`` those that wait for what is missing before them."""
     db.run(
-        f"UPDATE batches SET look = least(look, {AT}) WHERE gateway = %s AND (batch = %s OR (batch = %s "
-        "AND statement_id <> %s) OR (unsure AND %s))",
+        f"UPDATE batches SET look = least(look, {AT}) WHERE gateway = %s AND ((batch = %s AND counted) "
+        "OR (batch = %s AND statement_id <> %s) OR (unsure AND %s))",
         now_ms, key.gateway, key.batch + 1, key.batch, key.statement_id, unsure,
     )  # fmt: skip
 

@@ -160,6 +160,20 @@ def test_places_that_do_not_give_the_root_are_asked_for_again_and_the_new_ones_c
     assert (control.holes(), control.alarms()) == ([], set())
 
 
+def test_places_that_are_wrong_again_once_the_root_was_given_prove_nothing(control: Room, gateway: Gateway) -> None:
+    batch = control.file(gateway.write(receipts=[]))
+    rows = [*batch.records()]
+    control.round()
+    assert control.batches()[0][0] == "complete"
+    control.records((100 - i, data) for i, data in enumerate(rows))
+    control.statement(batch.entry, [receipt_for(batch.entry)])
+    assert control.round() == 0
+    assert control.batches() == {0: ("open", "control-batch-root", "batch-differs")}
+    assert control.files() == []
+    control.records(enumerate(rows))
+    assert control.round() == 1
+
+
 def test_a_missing_batch_is_a_hole_and_the_first_statement_begins_anywhere(control: Room, gateway: Gateway) -> None:
     paths = [gateway.write() for _ in range(8)]
     for number in (2, 6):
