@@ -71,17 +71,22 @@ def findings(one: GatewayFacts, now_ms: int) -> list[Finding]:
     return found
 
 
+def is_away(one: GatewayFacts, now_ms: int) -> bool:
+    """Whether what is known of it may be other by now: nothing came in for some time, or it went offline."""
+    return one.row.heard_ms is None or now_ms - one.row.heard_ms > AWAY_MS or one.online is False
+
+
 def _presence(one: GatewayFacts, heard_ms: int, now_ms: int, found: list[Finding]) -> None:
-    newest_ms = one.row.newest_ms
+    newest_ms, away = one.row.newest_ms, is_away(one, now_ms)
     if one.online is False:
         found.append(Finding(Level.BAD, Message("control-gateway-offline", heard_ms=heard_ms)))
-    elif now_ms - heard_ms > AWAY_MS:
+    elif away:
         found.append(Finding(Level.BAD, Message("control-gateway-away", heard_ms=heard_ms)))
     if newest_ms is None:
         found.append(Finding(Level.BAD, Message("control-gateway-no-record")))
     elif newest_ms - now_ms > AHEAD_MS:
         found.append(Finding(Level.BAD, Message("control-gateway-ahead", newest_ms=newest_ms)))
-    elif now_ms - newest_ms > QUIET_MS:
+    elif now_ms - newest_ms > QUIET_MS and not away:
         found.append(Finding(Level.BAD, Message("control-gateway-quiet", newest_ms=newest_ms)))
     if one.row.status_ms is None:
         found.append(Finding(Level.WAIT, Message("control-gateway-no-status")))
@@ -118,12 +123,14 @@ def _polls(one: GatewayFacts, found: list[Finding]) -> None:
         found.append(Finding(Level.WARN, Message("control-gateway-clock")))
 
 
-def claims(status: Mapping[str, Any] | None) -> list[tuple[str, str | int | float | bool]]:
+def claims(status: Mapping[str, Any] | None) -> list[tuple[str, str | int | float]]:
     """What a gateway says of itself that is plain, by its names; what it nests, by ``disk.free``."""
-    found: list[tuple[str, str | int | float | bool]] = []
+    found: list[tuple[str, str | int | float]] = []
     for key, value in (status or {}).items():
         parts = value.items() if isinstance(value, Mapping) else [("", value)]
         for part, plain in parts:
-            if isinstance(plain, str | int | float | bool):
+            if isinstance(plain, bool):
+                plain = "true" if plain else "false"
+            if isinstance(plain, str | int | float):
                 found.append((f"{key}.{part}" if part else str(key), plain))
     return found[:40]

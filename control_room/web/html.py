@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
+from control_room.web.findings import is_away
 from gateway.dashboard.shell import plots
 from gateway.dashboard.shell.catalog import Words
 from gateway.dashboard.shell.formats import Times
@@ -25,7 +26,7 @@ MARKS: Final[Mapping[str, tuple[str, str, str]]] = {
 
 
 def _globals(words: Words) -> Mapping[str, Any]:
-    return {"marks": MARKS}
+    return {"marks": MARKS, "is_away": is_away}
 
 
 def _filters(words: Words) -> Mapping[str, Any]:

@@ -96,6 +96,7 @@ def test_the_fleet_has_every_gateway_the_worst_first_and_what_is_not_known_is_no
     never = rows(page)["never"]
     assert never.count("q-missing") == 6
     assert not re.search(r">\s*0\s*<", never)
+    assert "q-good" not in rows(page)["away"], "what it was an hour ago"
     for name in BAD:
         assert "q-bad" in rows(page)[name]
         assert re.search(r'<span class="sub do">.{20,}?</span>', rows(page)[name]), name
