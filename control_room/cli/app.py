@@ -41,6 +41,13 @@ def main() -> None:
     """Entry point: no error of ours ends in a traceback."""
     try:
         cli()
+    except ModuleNotFoundError as error:
+        if error.name not in ("nats", "psycopg", "psycopg_pool"):
+            raise
+        from gateway.messages.message import Message
+
+        click.echo(f"meterseal-control: {Message('control-library-missing', library=error.name)}", err=True)
+        sys.exit(2)
     except Exception as error:
         from gateway.errors import GatewayError
         from ledger_client.errors import LedgerClientError
