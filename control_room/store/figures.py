@@ -18,8 +18,14 @@ class Intake:
     receivers: tuple[tuple[str, int, int], ...]
 
 
-def intake(db: Database) -> Intake:
-    """How the intake stands."""
+def intake(db: Database, now_ms: int, alive_s: int) -> Intake:
+    """How the intake stands at ``now_ms`` (Unix ms). ``alive_s``: a receiver that was not seen for so long does not
+    run."""
     row = db.one("SELECT n FROM counters WHERE name = 'refused'")
     of = {row[0]: row[1] for row in db.all("SELECT gateway, count(*) FROM refused GROUP BY gateway")}
-    return Intake(0 if row is None else row[0], of, ())
+    receivers = db.all(
+        "SELECT name, pending, held FROM receivers WHERE seen > to_timestamp(%s / 1000.0) - %s * interval '1 s'",
+        now_ms,
+        alive_s,
+    )
+    return Intake(0 if row is None else row[0], of, tuple((name, pending, held) for name, pending, held in receivers))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from enum import StrEnum
 from typing import Final
 
 from control_room.store import fleet as rows
@@ -23,27 +22,11 @@ CLOCKS: Final[Mapping[str, str]] = {"S": "synchronised", "R": "synchronised", "I
 """The state of a gateway's clock by the letter in its records (docs/formats.md)."""
 
 
-class Standing(StrEnum):
-    """How a gateway stands, the worst first.
-
-    ``doubtful``: an alarm says that evidence is lost or cannot be trusted; ``silent``: nothing of it ever came in;
-    ``away``: nothing came in for three minutes, or it went offline; ``lacking``: something is missing that its
-    statements count; ``troubled``: an alarm says that a function failed, or something of it was refused or forked;
-    ``unlisted``: the trust file no longer has it; ``warned``: less than that; ``well``: nothing of it.
-    """
-
-    DOUBTFUL = "doubtful"
-    SILENT = "silent"
-    AWAY = "away"
-    LACKING = "lacking"
-    TROUBLED = "troubled"
-    UNLISTED = "unlisted"
-    WARNED = "warned"
-    WELL = "well"
-
-
 _NO_ALARMS: Final[Mapping[Severity, int]] = dict.fromkeys(SEVERITIES, 0)
-_RANK: Final = {standing: rank for rank, standing in enumerate(Standing)}
+CRITICAL: Final = frozenset({"forked", "batch-forked", "batch-differs", "chain-broken", "database-older"})
+"""Alarms of the control room that say that evidence cannot be trusted, or was lost."""
+WARNINGS: Final = frozenset({"batch-late", "consumer-mended"})
+"""Those that say that nothing is wrong now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +37,6 @@ class GatewayFacts:
 
     row: GatewayRow
     listed: bool
-    standing: Standing
     alarms: Mapping[Severity, int]
     unacknowledged: int
     oldest_ms: int | None
@@ -91,12 +73,11 @@ class GatewayFacts:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """All gateways, the worst first, at ``now_ms``; ``counts``: by standing, those without any left out;
-    ``room_alarms``: active alarms of the control room as a whole."""
+    """All gateways at ``now_ms``, first those whose evidence is in doubt, then those that lack something, then those
+    that were heard of the longest ago; ``room_alarms``: active alarms of the control room as a whole."""
 
     now_ms: int
     gateways: tuple[GatewayFacts, ...]
-    counts: Mapping[Standing, int]
     room_alarms: tuple[OpenAlarms, ...]
 
 
@@ -104,20 +85,17 @@ def fleet(db: Database, trusted: Collection[str], now_ms: int) -> Fleet:
     """The fleet. ``trusted``: the gateways of the trust file."""
     found = rows.gateways(db, day_of(now_ms))
     listed = frozenset(trusted)
-    shown = [facts(row, name in listed, now_ms) for name, row in found.items() if row.id is not None or name in listed]
-    shown += [facts(GatewayRow(name), True, now_ms) for name in listed - found.keys()]
+    shown = [facts(row, name in listed) for name, row in found.items() if row.id is not None or name in listed]
+    shown += [facts(GatewayRow(name), True) for name in listed - found.keys()]
     shown.sort(key=_worst_first)
-    counts: dict[Standing, int] = {}
-    for one in shown:
-        counts[one.standing] = counts.get(one.standing, 0) + 1
-    return Fleet(now_ms, tuple(shown), counts, rows.open_of_the_room(db))
+    return Fleet(now_ms, tuple(shown), rows.open_of_the_room(db))
 
 
 def some(db: Database, trusted: Collection[str], names: Sequence[str], now_ms: int) -> list[GatewayFacts]:
     """These gateways, in this order; those alone that the trust file has or something that holds came in of."""
     found = rows.gateways(db, day_of(now_ms), names)
     known = [name for name in names if name in trusted or (name in found and found[name].id is not None)]
-    return [facts(found.get(name, GatewayRow(name)), name in trusted, now_ms) for name in known]
+    return [facts(found.get(name, GatewayRow(name)), name in trusted) for name in known]
 
 
 def gateway(db: Database, trusted: Collection[str], name: str, now_ms: int) -> GatewayFacts | None:
@@ -131,7 +109,7 @@ def day_of(now_ms: int) -> date:
     return datetime.fromtimestamp(now_ms / 1000, UTC).date()
 
 
-def facts(row: GatewayRow, listed: bool, now_ms: int) -> GatewayFacts:
+def facts(row: GatewayRow, listed: bool) -> GatewayFacts:
     """What the row of a gateway says."""
     by_severity: Mapping[Severity, int] = _NO_ALARMS
     unacknowledged = 0
@@ -140,8 +118,7 @@ def facts(row: GatewayRow, listed: bool, now_ms: int) -> GatewayFacts:
         unacknowledged = sum(one.unacknowledged for one in row.alarms)
     times = row.unproven_ms, row.waiting_ms
     oldest = min((time for time in times if time is not None), default=None) if times != (None, None) else None
-    standing = _standing(row, listed, by_severity, now_ms)
-    return GatewayFacts(row, listed, standing, by_severity, unacknowledged, oldest)
+    return GatewayFacts(row, listed, by_severity, unacknowledged, oldest)
 
 
 def _by_severity(alarms: Iterable[OpenAlarms]) -> Mapping[Severity, int]:
@@ -153,27 +130,11 @@ def _by_severity(alarms: Iterable[OpenAlarms]) -> Mapping[Severity, int]:
 
 def severity(code: str) -> Severity:
     """The severity of an alarm; of a code that this version does not know it is taken for an error."""
-    return KINDS[code].severity if code in KINDS else "error"
+    if code in KINDS:
+        return KINDS[code].severity
+    return "critical" if code in CRITICAL else "warning" if code in WARNINGS else "error"
 
 
-def _standing(row: GatewayRow, listed: bool, alarms: Mapping[Severity, int], now_ms: int) -> Standing:
-    if alarms["critical"]:
-        return Standing.DOUBTFUL
-    if row.id is None:
-        return Standing.SILENT
-    if row.heard_ms is None or now_ms - row.heard_ms > AWAY_MS or row.online is False:
-        return Standing.AWAY
-    if row.holes:
-        return Standing.LACKING
-    if alarms["error"] or row.refused or row.forked:
-        return Standing.TROUBLED
-    if not listed:
-        return Standing.UNLISTED
-    if alarms["warning"] or row.clock == "U":
-        return Standing.WARNED
-    return Standing.WELL
-
-
-def _worst_first(one: GatewayFacts) -> tuple[int, int, int, int, str]:
+def _worst_first(one: GatewayFacts) -> tuple[int, int, int, str]:
     row = one.row
-    return _RANK[one.standing], -one.alarms["critical"] - row.forked, -row.holes, row.newest_ms or 0, row.name
+    return -one.alarms["critical"] - row.forked, -row.holes, row.newest_ms or 0, row.name

@@ -10,7 +10,9 @@ from control_room.store.connection import Database
 from control_room.store.meters import MeterRow, ReadingRow
 from control_room.store.recorded import recorded
 from control_room.web import fleet, models
+from control_room.web.findings import findings, level_of
 from control_room.web.fleet import GatewayFacts
+from control_room.web.lists import text_of_message
 from control_room.web.route import Call, Rest
 from gateway.api.shapes.bodies import values_of
 from gateway.api.shapes.models import Listed, at, time
@@ -44,7 +46,8 @@ def gateway_of(one: GatewayFacts, last_batch: int | None, now_ms: int) -> models
         gateway=one.name,
         time=at(now_ms),
         listed=one.listed,
-        standing=one.standing.value,
+        level=level_of(one, now_ms).value,
+        why=tuple(text_of_message(found.message) for found in findings(one, now_ms)),
         heard=time(row.heard_ms),
         last=time(row.newest_ms),
         online=one.online,

@@ -91,8 +91,11 @@ def _place(data: bytes) -> models.Receipt:
 def text_of(stored: Mapping[str, Any]) -> Text:
     """A stored message: its code, its facts, and its English."""
     message = Message.from_fields(stored)
-    if message is None:
-        return Text(text=str(stored.get("text", "")))
+    return Text(text=str(stored.get("text", ""))) if message is None else text_of_message(message)
+
+
+def text_of_message(message: Message) -> Text:
+    """A message: its code, its facts, and its English."""
     return Text(text=message.problem, **message.to_fields())
 
 

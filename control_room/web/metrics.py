@@ -21,6 +21,7 @@ from starlette.routing import Route
 from control_room.store import figures as rows
 from control_room.store.connection import Database
 from control_room.store.figures import Intake
+from control_room.store.incoming.receivers import ALIVE_S
 from control_room.web.fleet import AWAY_MS, Fleet, GatewayFacts, fleet, severity
 from control_room.web.site import Site
 from gateway.api.shapes.portions import Reader
@@ -151,7 +152,9 @@ class Sheet:
         text.put("meterseal_control_build_info", 1, site.name, version("meterseal"), platform.python_version())
         text.put("meterseal_control_trust_up", int(site.trouble is None))
         try:
-            await self._reader.call(lambda db: put(text, fleet(db, trusted, now_ms), rows.intake(db), trusted))
+            await self._reader.call(
+                lambda db: put(text, fleet(db, trusted, now_ms), rows.intake(db, now_ms, ALIVE_S), trusted)
+            )
         except GatewayError:
             text = Text()
             text.put("meterseal_control_build_info", 1, site.name, version("meterseal"), platform.python_version())

@@ -14,7 +14,8 @@ from gateway.verdicts import Verdict
 
 
 class Gateway(Shape):
-    """One gateway as it stands at ``time``. ``listed``: the trust file has it; ``heard``: when something of it that
+    """One gateway as it stands at ``time``. ``listed``: the trust file has it; ``level``, ``why``: how it
+    stands by the worst of what is found, as on the pages; ``heard``: when something of it that
     holds last came in; ``last``: the latest time of its records; ``online`` and ``version``: as it says itself;
     ``due`` and ``recorded``: polls of today (UTC) by its signed coverage; ``records``, ``repeated``, ``forked``: since
     the database was made; ``refused``: messages among those that are kept; ``holes``: open ones; ``unproven``: batches
@@ -23,7 +24,8 @@ class Gateway(Shape):
     gateway: Name
     time: Time
     listed: bool
-    standing: Literal["doubtful", "silent", "away", "lacking", "troubled", "unlisted", "warned", "well"]
+    level: Literal["bad", "warn", "wait", "good"]
+    why: tuple[Text, ...]
     heard: Time | None = None
     last: Time | None = None
     online: bool | None = None

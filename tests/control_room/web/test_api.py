@@ -68,7 +68,8 @@ def test_the_fleet_is_that_of_the_trust_file_and_of_the_database(asked: Asked) -
     items = asked.all("/gateways", 2)
     by_name = {item["gateway"]: item for item in items}
     assert [item["gateway"] for item in items] == sorted({*LISTED, STRANGE, GATEWAY})
-    assert (by_name[UNHEARD]["standing"], by_name[UNHEARD].get("last")) == ("silent", None)
+    assert (by_name[UNHEARD]["level"], by_name[UNHEARD].get("last")) == ("bad", None)
+    assert [why["message"] for why in by_name[UNHEARD]["why"]] == ["control-gateway-never"]
     assert (by_name[STRANGE]["listed"], by_name[HOLED]["holes"]) == (False, 1)
     assert (by_name[GATEWAY]["last_batch"], by_name[GATEWAY]["unproven"]) == (1, 0)
     assert by_name[WELL]["version"] == "0.1.0"

@@ -10,7 +10,8 @@ from control_room.store import alarms, listed, meters
 from control_room.store.connection import Database
 from control_room.store.incoming import hours
 from control_room.store.recorded import recorded
-from control_room.web.fleet import Standing, fleet, gateway
+from control_room.web.findings import Level, level_of
+from control_room.web.fleet import fleet, gateway
 from tests.control_room.web.filled import (
     AWAY,
     EVERY_MS,
@@ -31,35 +32,29 @@ from tests.control_room.web.filled import (
 def test_every_gateway_is_there_the_worst_first(db: Database) -> None:
     fill(db)
     found = fleet(db, LISTED, NOW_MS)
-    assert [(one.name, one.standing) for one in found.gateways] == [
-        (FORKED, Standing.DOUBTFUL),
-        (UNHEARD, Standing.SILENT),
-        (AWAY, Standing.AWAY),
-        (HOLED, Standing.LACKING),
-        (STRANGE, Standing.UNLISTED),
-        (WELL, Standing.WARNED),
-    ]
+    assert [one.name for one in found.gateways] == [FORKED, HOLED, UNHEARD, AWAY, STRANGE, WELL]
+    assert {one.name: level_of(one, NOW_MS) for one in found.gateways} == {
+        **dict.fromkeys((FORKED, HOLED, UNHEARD, AWAY), Level.BAD), **dict.fromkeys((STRANGE, WELL), Level.WARN)
+    }  # fmt: skip
     by_name = {one.name: one for one in found.gateways}
     well, unheard = by_name[WELL], by_name[UNHEARD]
     assert (well.row.due, well.row.recorded, well.share, well.clock) == (1000, 990, 0.99, "synchronised")
     assert (unheard.row.due, unheard.share, unheard.age_ms(NOW_MS), unheard.version) == (None, None, None, None)
     assert (by_name[HOLED].row.unproven, by_name[HOLED].oldest_ms) == (1, NOW_MS - 60_000)
     assert [one.code for one in found.room_alarms] == ["odd"]
-    assert found.counts[Standing.WARNED] == 1
     alone = gateway(db, LISTED, FORKED, NOW_MS)
     assert alone is not None
     assert replace(alone, row=replace(alone.row, status=None)) == by_name[FORKED]
     assert gateway(db, LISTED, "nobody", NOW_MS) is None
 
 
-def test_a_gateway_that_something_was_refused_of_is_not_well(db: Database) -> None:
+def test_alarms_are_as_bad_as_their_codes(db: Database) -> None:
     fill(db)
-    db.run("UPDATE alarms SET cleared = now()")
-    assert gateway(db, LISTED, WELL, NOW_MS) is not None
-    standings = {one.name: one.standing for one in fleet(db, LISTED, NOW_MS).gateways}
-    assert (standings[WELL], standings[FORKED]) == (Standing.WELL, Standing.TROUBLED)
-    db.run("UPDATE gateways SET status = jsonb_set(status, '{online}', 'false') WHERE name = %s", WELL)
-    assert fleet(db, LISTED, NOW_MS).counts[Standing.AWAY] == 2
+    db.run("UPDATE alarms SET code = 'forked' WHERE code = 'clock'")
+    db.run("UPDATE alarms SET code = 'of-a-newer-gateway' WHERE code = 'equivocation'")
+    alarms_of = {one.name: dict(one.alarms) for one in fleet(db, LISTED, NOW_MS).gateways}
+    assert alarms_of[WELL] == {"critical": 1, "error": 0, "warning": 0, "notice": 0}
+    assert alarms_of[FORKED] == {"critical": 0, "error": 1, "warning": 0, "notice": 0}
 
 
 def test_the_newest_reading_comes_back_as_it_was_recorded(db: Database) -> None:
