@@ -42,11 +42,12 @@ def main() -> None:
     try:
         cli()
     except ModuleNotFoundError as error:
-        if error.name not in ("nats", "psycopg", "psycopg_pool"):
+        library = (error.name or "").partition(".")[0]
+        if library not in ("nats", "psycopg", "psycopg_pool"):
             raise
         from gateway.messages.message import Message
 
-        click.echo(f"meterseal-control: {Message('control-library-missing', library=error.name)}", err=True)
+        click.echo(f"meterseal-control: {Message('control-library-missing', library=library)}", err=True)
         sys.exit(2)
     except Exception as error:
         from gateway.errors import GatewayError
