@@ -26,6 +26,7 @@ class Feeds:
 
     def start(self, feed: str) -> None:
         """A feed begins now, or goes on: then all that was recorded since its cursor is a gap."""
+        self._sql.run("DELETE FROM cursors WHERE feed = ?", batches_cursor(feed))  # it is no feed of records any more
         if self._cursor(feed) is None:
             self._sql.run("INSERT INTO cursors VALUES (?, ?)", feed, self._records.last_place())
         else:
@@ -75,6 +76,7 @@ class Feeds:
     def begin(self, cursor: str, first: int, last: int) -> int:
         """A cursor begins at ``first``, or goes on where it is; never behind ``last``, the last place or change that
         there is: what is recorded next would stay unpublished. Gives where it is."""
+        self._sql.run("DELETE FROM gaps WHERE feed = ?", cursor)  # of a feed of another type that had this name
         self._sql.run("INSERT OR IGNORE INTO cursors VALUES (?, ?)", cursor, first)
         self._sql.run("UPDATE cursors SET last_id = min(last_id, ?) WHERE feed = ?", last, cursor)
         return self._cursor(cursor) or 0

@@ -51,6 +51,8 @@ IN_FLIGHT_BYTES = 1024 * 1024
 """Of messages that are handed over and not acknowledged, or one message more."""
 MESSAGES_A_S = 2.0
 """Messages a second that are listened to, of one topic, and ten times as many at once."""
+_NO_RIGHT = ("feed-records-silent", "feed-topic-refused")
+"""Codes of what ends a connection and does not go over by itself."""
 MOST_AT_ONCE = 500
 """Records that are sent again in one go, at most."""
 
@@ -120,7 +122,7 @@ class RecordsFeed:
         self._status_due, self._back = asyncio.Event(), asyncio.Event()
         self._expected = b""
         """The status that must come back."""
-        self._waiting = Waiting()
+        self._waiting, self._malformed = Waiting(), False
         self._noted: dict[str, int] = {}
         """Up to where each cursor has been written, by its name; of a commit that failed not even that, and the next
         acknowledgement writes it again."""
@@ -151,7 +153,7 @@ class RecordsFeed:
 
     def facts(self) -> dict[str, Any]:
         """State for the status: in words, ranges that wait to be sent again, records published and sent again; and
-        whether the broker does not pass on what it acknowledges, which it does not learn by itself."""
+        whether it is ``silent``: the broker takes nothing of it, or drops it, until somebody acts."""
         return {
             "connected": self.connected,
             **sentence_fields(self.state, "state"),
@@ -219,6 +221,7 @@ class RecordsFeed:
 
     def _lost(self, why: Sentence) -> None:
         self._failures += 1
+        self._silent = isinstance(why, Words) and why.code in _NO_RIGHT
         if self.state != why:
             log.warning("%s: %s", self.name, why)
         self.state = why
@@ -234,7 +237,7 @@ class RecordsFeed:
             link.subscribe(self._topic(AGAIN))
             await self._publish_status(link)
             log.info("%s: connected to %s%s", self.name, self._url, " again" if self._failures else "")
-            self.state, self.connected, self._failures = CONNECTED, True, 0
+            self.state, self.connected, self._silent, self._failures = CONNECTED, True, False, 0
             for track in self._tracks.values():
                 track.begin(track.at)
             self._woken.set()
@@ -264,8 +267,12 @@ class RecordsFeed:
         elif message.topic == self._topic(AGAIN):
             try:
                 self._waiting.ask(parse_again(message.data))
+                self._malformed = False
             except Malformed as error:
-                log.warning("%s: what is asked for again is malformed: %s", self.name, error)
+                log.log(
+                    logging.DEBUG if self._malformed else logging.WARNING, "%s: %s: %s", self.name, message.topic, error
+                )
+                self._malformed = True
 
     # — status —
 
@@ -279,10 +286,8 @@ class RecordsFeed:
                 await link.unless_down(self._back.wait())
         except TimeoutError:
             base = f"{PREFIX}/{self._gateway}"
-            self._silent = True
             at = self._topic(STATUS)
             raise Down(Words("feed-records-silent", topic=at, within_s=round(self.back_within_s), base=base)) from None
-        self._silent = False
 
     async def _keep_status(self, link: Link) -> None:
         while True:

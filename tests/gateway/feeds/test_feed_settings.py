@@ -19,6 +19,7 @@ from tests.support.samples import site
 
 PLAIN = 'type = "json"\nurl = "mqtt://127.0.0.1:1883"\n'
 FAR = 'type = "json"\nurl = "mqtt://10.0.0.9"\n'
+RECORDS = 'type = "records"\nurl = "mqtt://127.0.0.1:1883"\n'
 SPARKPLUG = 'type = "sparkplug"\nurl = "mqtt://127.0.0.1:1883"\n'
 
 
@@ -38,6 +39,12 @@ def refused(folder: Path, text: str) -> ConfigError:
         (f'name = "a"\n{PLAIN}group = "plant"\n', "group", "applies to feeds of type sparkplug only"),
         (f'name = "a"\n{PLAIN}primary_host = "scada"\n', "primary_host", "applies to feeds of type sparkplug only"),
         (f'name = "a"\n{PLAIN}backfill_rate = 0\n', "backfill_rate", "at least 1"),
+        (f'name = "a"\n{PLAIN}since = "oldest"\n', "since", "type records"),
+        (f'name = "a"\n{PLAIN}again_rate = 5\n', "again_rate", "type records"),
+        (f'name = "a"\n{RECORDS}backfill_rate = 5\n', "backfill_rate", "again_rate"),
+        (f'name = "a"\n{RECORDS}since = "then"\n', "since", "oldest"),
+        (f'name = "a"\n{RECORDS}again_rate = 0\n', "again_rate", "at least 1"),
+        (f'name = "a"\n{RECORDS}form = "flat"\n', "form", "type json"),
         ('name = "a"\ntype = "json"\nurl = "http://127.0.0.1"\n', "url", "mqtt://HOST:PORT"),
         ('name = "a"\ntype = "json"\nurl = "mqtt://user:word@127.0.0.1"\n', "url", "written to logs"),
         (f'name = "a"\n{FAR}user = "u"\npassword_file = "p"\n', "password_file", "unencrypted"),
