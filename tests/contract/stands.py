@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
 
 from gateway.config.ledger import Contract
@@ -28,6 +28,9 @@ from tests.support.enrolled import Gateway
 from tests.support.gateways.sites import believe
 from tests.support.ledger_site import Place, Site, site
 from tests.support.processes import embedded_ledger
+
+if TYPE_CHECKING:
+    from tests.support.brokers.postgres import Cluster
 
 IMPATIENT_S = 0.5
 """A time-out for the tests in which somebody waits for what never comes."""
@@ -165,6 +168,14 @@ class HttpStand(ServedStand):
         return HttpLedger(self.place.name, self.wire.url, timeout_s=timeout_s, memory=memory)
 
 
+class PostgresqlStand(HttpStand):
+    """… with its log in a PostgreSQL of its own."""
+
+    def __init__(self, served: Site, server: Cluster, faults: Faults) -> None:
+        super().__init__(served, faults)
+        self.server = server
+
+
 class MqttStand(ServedStand):
     """… through mosquitto."""
 
@@ -196,6 +207,16 @@ def _memory(folder: Path, stack: ExitStack) -> Stand:
 
 def _http(folder: Path, stack: ExitStack) -> Stand:
     stand = HttpStand(stack.enter_context(site(folder)), Faults())
+    stack.callback(stand.wire.close)
+    return stand
+
+
+def _postgresql(folder: Path, stack: ExitStack) -> Stand:
+    from tests.support.brokers.postgres import cluster, database
+
+    server = stack.enter_context(cluster())
+    log = stack.enter_context(database(server, 1))
+    stand = PostgresqlStand(stack.enter_context(site(folder, database=log)), server, Faults())
     stack.callback(stand.wire.close)
     return stand
 
@@ -233,6 +254,7 @@ def _evm(folder: Path, stack: ExitStack) -> Stand:
 KEYED: dict[str, Callable[[Path, ExitStack], Stand]] = {
     "memory": _memory,
     "http": _http,
+    "postgresql": _postgresql,
     "mqtt": _mqtt,
     "mqtt-3.1.1": _nats,
 }

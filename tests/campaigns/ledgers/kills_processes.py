@@ -17,6 +17,7 @@ PATIENCE_S = 60.0
 _LOADED = [
     "tests.campaigns.ledgers.kills_processes", "ledger_client.cli", "ledger_client.transparency.server.main",
     "ledger_client.transparency.ledger.enroll", "ledger_client.transparency.ledger.revoke",
+    "ledger_client.transparency.log.postgresql",
 ]  # fmt: skip
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(_LOADED)

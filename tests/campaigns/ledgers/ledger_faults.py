@@ -3,7 +3,8 @@
 The shipped recorder and uplink anchor ``batches`` batches on a real ledger, by each driver. ``faults``: a fault in
 every second call (lost before or after the ledger has heard, an answer late, never, twice, garbage, another's).
 ``ledger-killed``, ``broker-killed``: SIGKILL in mid-run and a new start; mosquitto keeps nothing on disk.
-``leader-killed``: so is the leader of the messages' stream among three nodes of nats-server. On a chain,
+``leader-killed``: so is the leader of the messages' stream among three nodes of nats-server. ``postgresql`` is the
+ledger over HTTP with its log there; ``database-killed``: so is that server, under a ledger that goes on. On a chain,
 ``reorganised``: the newest blocks are taken back; ``stuck``: gas becomes dear; ``nonce-gap``: the node forgets the
 transaction that is next; ``older-state``: the node comes back without what it had called final.
 
@@ -22,7 +23,7 @@ from pathlib import Path
 from tests.campaigns.ledgers import chain_troubles
 from tests.campaigns.ledgers.faulty_ledger import NO_TROUBLE, Plan, Work
 from tests.contract.faults import every_second
-from tests.contract.stands import STANDS, ClusterStand, MqttStand, Stand, nats_cluster
+from tests.contract.stands import STANDS, ClusterStand, MqttStand, PostgresqlStand, Stand, nats_cluster
 
 KILLS = 4
 MESSAGES = "$MQTT_msgs"
@@ -58,6 +59,12 @@ def _broker_killed(stand: Stand) -> None:
     stand.served.broker.start()
 
 
+def _database_killed(stand: Stand) -> None:
+    assert isinstance(stand, PostgresqlStand)
+    stand.server.kill()
+    stand.server.start()
+
+
 def _leader_killed(stand: Stand) -> None:
     """The node that leads the stream of the messages; the others go on without it, and it comes back."""
     assert isinstance(stand, ClusterStand)
@@ -75,6 +82,9 @@ CASES = (
     Case("memory", "ledger-killed", plan=Plan(_ledger_killed, KILLS)),
     Case("http", "faults", prepare=_every_second_call),
     Case("http", "ledger-killed", plan=Plan(_ledger_killed, KILLS)),
+    Case("postgresql", "faults", prepare=_every_second_call),
+    Case("postgresql", "ledger-killed", plan=Plan(_ledger_killed, KILLS)),
+    Case("postgresql", "database-killed", plan=Plan(_database_killed, KILLS)),
     Case("mqtt", "faults", prepare=_every_second_call),
     Case("mqtt", "ledger-killed", plan=Plan(_ledger_killed, KILLS)),
     Case("mqtt", "broker-killed", plan=Plan(_broker_killed, KILLS)),
@@ -88,14 +98,24 @@ CASES = (
 )
 
 
+def store_of(driver: str) -> str:
+    """Where a ledger's log is."""
+    return "postgresql" if driver == "postgresql" else "sqlite"
+
+
 SMALLEST = ({"batches": 3, "driver": "memory", "case": "faults"},)
 """``one`` is to be called for each of the cases, with few batches: tests/contract/test_faults.py."""
 
 
-def run(batches: int = 500, driver: str = "", case: str = "", within_s: float = 3600.0) -> dict[str, object]:
-    """``batches`` in each case, which may take ``within_s`` seconds; only those of this ``driver`` and name."""
+def run(
+    batches: int = 500, driver: str = "", case: str = "", store: str = "", within_s: float = 3600.0
+) -> dict[str, object]:
+    """``batches`` in each case, which may take ``within_s`` seconds; only those of this ``driver``, name and ``store``
+    of the log."""
     with tempfile.TemporaryDirectory() as name:
-        chosen = [c for c in CASES if driver in ("", c.driver) and case in ("", c.name)]
+        chosen = [
+            c for c in CASES if driver in ("", c.driver) and case in ("", c.name) and store in ("", store_of(c.driver))
+        ]
         cases = [one(c, Path(name) / f"{c.driver}-{c.name}", batches, within_s) for c in chosen]
     totals = {key: sum(int(str(figures[key])) for figures in cases) for key in ("anchored", "duplicated", "missing")}
     return {**totals, "cases": cases}

@@ -3,7 +3,8 @@
 Each round lets a gateway in, shuts one out (by the command, or by hand in policy.toml, which a ledger that serves
 registers by itself), or only registers statements; a statement of the gateway is on its way at the same time, and where
 only statements are registered a second one that tells numbers again, which is refused whatever comes first. Some
-milliseconds after the act has begun, by a seeded chance, the command or the ledger is killed. Then the ledger comes up
+milliseconds after the act has begun, by a seeded chance, the command or the ledger is killed, or the PostgreSQL that
+has the log. Then the ledger comes up
 again, if it is down, and its books are opened: log and table of ranges are consistent, what the log tells is what the
 file asks for and what is applied, a receipt that left stands, no refused statement is in the log, and none behind its
 key's revocation.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 from random import Random
@@ -20,34 +22,40 @@ from tempfile import TemporaryDirectory
 
 from ledger_client.durable_files import write_text
 from ledger_client.formats.statement import Range, statement_id
-from ledger_client.transparency.ledger.directory import make_dir
 from ledger_client.verification.trust import key_entry
-from tests.campaigns.ledgers.kills_books import Books, answered, sent
+from tests.campaigns.ledgers.kills_books import Books, answered, ask, sent
 from tests.campaigns.ledgers.kills_processes import Killable, command, ledger
+from tests.support.brokers.postgres import Database, cluster, database
 from tests.support.enrolled import EPOCH, Gateway
+from tests.support.ledger_site import until
+from tests.support.stored_log import Stored
 
-SMALLEST = ({"kills": 20, "seed": 7},)
+SMALLEST = ({"kills": 20, "seed": 7}, {"kills": 12, "seed": 7, "store": "postgresql"})
 ACTS = "enroll", "revoke", "register"
 _FIRST_SPANS_S = {"command": 0.05, "ledger": 0.03}
 """Within how many seconds of its begin an act is killed at the start; then within half as much again as it took."""
 
 
-def run(kills: int = 200, seed: int = 1) -> dict[str, object]:
-    """``kills``: rounds with a kill each, by a seeded chance; "violations" must be empty."""
-    with TemporaryDirectory() as name:
-        rounds = _Rounds(Path(name), Random(seed))
+def run(kills: int = 200, seed: int = 1, store: str = "sqlite") -> dict[str, object]:
+    """``kills``: rounds with a kill each, by a seeded chance; "violations" must be empty. ``store``: of the log; where
+    it is ``postgresql``, so is that server killed now and then, and the ledger is to go on by itself."""
+    with TemporaryDirectory() as name, ExitStack() as stack:
+        server = stack.enter_context(cluster()) if store == "postgresql" else None
+        log = stack.enter_context(database(server, 1)) if server is not None else None
+        rounds = _Rounds(Path(name), Random(seed), log)
         try:
             for number in range(kills):
                 rounds.play(ACTS[number % len(ACTS)])
         finally:
             rounds.end()
-    return {"kills": kills, "seed": seed, **rounds.counts(), "violations": rounds.violations}
+    return {"kills": kills, "seed": seed, "store": store, **rounds.counts(), "violations": rounds.violations}
 
 
 class _Rounds:
-    def __init__(self, folder: Path, chance: Random) -> None:
+    def __init__(self, folder: Path, chance: Random, database: Database | None) -> None:
         self._scratch, self._folder, self._chance = folder, folder / "ledger", chance
-        make_dir(self._folder, "demo-ledger")
+        self._server = None if database is None else database.cluster
+        Stored(self._folder, database).make()
         self._books = Books(self._folder)
         self._ledger, self._url = self._served()
         self._spans_s = dict(_FIRST_SPANS_S)
@@ -63,7 +71,8 @@ class _Rounds:
 
     def play(self, act: str) -> None:
         """One round: an act, a kill within it, and the books."""
-        victim = "ledger" if act == "register" else self._chance.choice(["command", "ledger"])
+        victims = ["ledger"] if act == "register" else ["command", "ledger"]
+        victim = self._chance.choice([*victims, "database"] if self._server is not None else victims)
         self._counts[f"{act}, {victim} killed"] += 1
         if act == "enroll":
             gateway, batch = Gateway(self._name()), 0
@@ -72,9 +81,9 @@ class _Rounds:
         else:
             gateway, batch = max(self._gateways, key=lambda pair: pair[1])  # the only one that can tell numbers again
         words, by_hand = self._words(act, gateway)
-        delay_s = self._chance.uniform(0, self._spans_s[victim])
+        delay_s = self._chance.uniform(0, self._spans_s["command" if victim == "command" else "ledger"])
         process = None
-        if victim == "ledger":
+        if victim != "command":
             if by_hand is not None:
                 write_text(self._folder / "policy.toml", by_hand)
             twin = self._twin(gateway, batch) if act == "register" and batch else None
@@ -83,7 +92,7 @@ class _Rounds:
             if twin is not None and second is None:
                 second = self._send(twin)
             time.sleep(delay_s)
-            self._ledger.kill()
+            self._kill(victim)
             if second is not None and twin is not None:
                 self._count_twin(twin, second)
         else:
@@ -93,11 +102,21 @@ class _Rounds:
             time.sleep(max(0.0, delay_s - (time.perf_counter() - began)))
             process.kill()
         status, answer = answered(asked)
+        if self._server is not None and victim == "database":
+            self._server.start()
+            assert until(lambda: ask(self._url, "GET", "/healthz") == (200, b"ok\n")), "it does not go on by itself"
+            status = 0 if status == 503 else status
         self._counts["cut short between file and log"] += self._books.between()
         self._settle(act, gateway, batch, status, answer)
         if victim == "ledger":
             self._ledger, self._url = self._served()
         self._judge(act, gateway, batch, status)
+
+    def _kill(self, victim: str) -> None:
+        if victim == "ledger":
+            self._ledger.kill()
+        elif self._server is not None:
+            self._server.kill()
 
     def end(self) -> None:
         """End the ledger."""
@@ -170,7 +189,7 @@ class _Rounds:
         status, _ = answered(asked)
         self._counts[f"twin answered {status or 'not'}"] += 1
         self._twins.add(statement_id(twin))
-        if status not in (0, 409):
+        if status not in (0, 409) and (self._server is None or status != 503):
             self.violations.append(f"a statement that tells numbers again is answered {status}")
 
     def _served(self) -> tuple[Killable, str]:
