@@ -43,8 +43,8 @@ from ledger_client.transparency.ledger.claim_admission import (
 from ledger_client.transparency.ledger.directory import LedgerDir
 from ledger_client.transparency.log.claim_tables import owner
 from ledger_client.transparency.log.counters import Counts
-from ledger_client.transparency.log.entries import Place, Reader, Writer
-from ledger_client.transparency.log.group_commit import GroupCommit, Work
+from ledger_client.transparency.log.entries import Expected, Place, Reader, Writer
+from ledger_client.transparency.log.group_commit import GroupCommit, Registration, Work
 from ledger_client.transparency.policy.ledger_keys import LedgerKey
 from ledger_client.transparency.policy.policy_file import Policy
 from ledger_client.transport.wire import MAX_PAGE, id_to_text
@@ -124,13 +124,20 @@ class Service:
     def submit_all(self, many: Sequence[bytes]) -> list[Future[Submitted]]:
         """The same for several, with what becomes of each: they share a transaction."""
         outcomes = [Future[Submitted]() for _ in many]
-        works: list[tuple[Future[Submitted], bytes, Work]] = []
+        entries: list[tuple[Future[Submitted], bytes, bytes]] = []
         for data, outcome in zip(many, outcomes, strict=True):
             with _raised_into(outcome):
-                statement_id, known, work = self._prepare(data)
-                if work is None:
-                    outcome.set_result((statement_id, known))
+                entries.append((outcome, *_entry_of(data)))
+        works: list[tuple[Future[Submitted], bytes, Work]] = []
+        known = self._known([statement_id for _, statement_id, _ in entries])
+        for outcome, statement_id, entry in entries:
+            with _raised_into(outcome):
+                if isinstance(known, LedgerUnavailable):
+                    raise known
+                if (first := known.get(statement_id)) is not None:
+                    outcome.set_result((statement_id, first))
                 else:
+                    work = self._claim(entry) if _means_claim(entry) else self._statement(entry)
                     works.append((outcome, statement_id, work))
         written = self._group.run_all([work for _, _, work in works]) if works else []
         for (outcome, statement_id, _), receipt in zip(works, written, strict=True):
@@ -148,17 +155,11 @@ class Service:
         elif isinstance(error, LedgerUnavailable) and not isinstance(error, TooOften):
             self._group.doubt()
 
-    def _prepare(self, data: bytes) -> tuple[bytes, bytes, Work | None]:
-        """(statement id, its receipt, None) where it is known, else (statement id, nothing, what will register it)."""
+    def _known(self, ids: Sequence[bytes]) -> dict[bytes, bytes] | LedgerUnavailable:
         try:
-            entry, _ = detach_receipts(data)  # RFC 9943 §6.3: the unprotected header is emptied before inclusion
-        except VerificationError as error:
-            raise Refused(MALFORMED, error.detail) from error
-        statement_id = sha256(entry).digest()
-        known = self.receipt(statement_id)
-        if known is not None:
-            return statement_id, known, None
-        return statement_id, b"", self._claim(entry) if _means_claim(entry) else self._statement(entry)
+            return self._log.receipts(ids) if ids else {}
+        except LedgerUnavailable as error:
+            return error
 
     def _statement(self, entry: bytes) -> Work:
         """What will register a batch statement."""
@@ -174,7 +175,8 @@ class Service:
                 log.take_ranges(signed)
             return first
 
-        return register
+        epochs = frozenset(stretch.epoch for stretches in statement.meters.values() for stretch in stretches)
+        return Registration(Expected(signed.id, statement.gateway, epochs), register)
 
     def _claim(self, entry: bytes) -> Work:
         """What will register a claim."""
@@ -257,6 +259,15 @@ class Service:
         """The key that signs at this state of the log and the time that it signs at, never one before it was named."""
         signer, keys = self._folder.keys(log)
         return signer, max(int(self._now()), keys[-1].since)
+
+
+def _entry_of(data: bytes) -> tuple[bytes, bytes]:
+    """(id, entry) of what was submitted."""
+    try:
+        entry, _ = detach_receipts(data)  # RFC 9943 §6.3: the unprotected header is emptied before inclusion
+    except VerificationError as error:
+        raise Refused(MALFORMED, error.detail) from error
+    return sha256(entry).digest(), entry
 
 
 def _means_claim(entry: bytes) -> bool:

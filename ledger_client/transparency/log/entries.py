@@ -6,11 +6,11 @@ end of its transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ledger_client.formats.merkle import leaf_hash
 from ledger_client.formats.statement import SignedStatement
@@ -21,6 +21,7 @@ MAX_NUMBER: Final = 2**63 - 1  # both stores' integers
 _ADMINISTRATIVE: Final = "FROM entries WHERE gateway IS NULL"
 _STATEMENTS: Final = f"FROM entries WHERE gateway IS NOT NULL AND gateway NOT LIKE '{claim_tables.OWNER}%'"
 _PAGE: Final = 250
+_MOST_EPOCHS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,22 @@ class Reader:
             after = rows[-1][0]
 
 
+class Expected(NamedTuple):
+    """What a work will ask of a statement: its id, its gateway, the epochs that it names."""
+
+    id: bytes
+    gateway: str
+    epochs: frozenset[bytes]
+
+
+def receipts_of(db: Rows, ids: Collection[bytes]) -> dict[bytes, tuple[int, bytes | None]]:
+    """``receipt_of`` of several, of those that are here."""
+    asked = ranges.padded(ids)
+    query = f"SELECT id, number, receipt FROM entries WHERE id IN ({ranges.blanks(asked)})"
+    found = db.execute(query, asked)
+    return {bytes(id_): (int(number), None if receipt is None else bytes(receipt)) for id_, number, receipt in found}
+
+
 def receipt_of(db: Rows, statement_id: bytes) -> tuple[int, bytes | None]:
     """Number and first receipt of an entry; (-1, None) for one that is not here."""
     row = db.execute("SELECT number, receipt FROM entries WHERE id = ?", (statement_id,)).fetchone()
@@ -161,6 +178,9 @@ class Writer(Reader):
         self._completed: list[NodeRow] = []
         self._receipts: dict[bytes, bytes | None] = {}
         self._ids: dict[tuple[str | None, int | None], bytes] = {}
+        self._taken: list[SignedStatement] = []
+        self._orders: dict[str, ranges.Order | None] = {}
+        self._held: dict[tuple[str, bytes], dict[str, ranges.Held]] = {}
 
     @property
     def state(self) -> State:
@@ -197,7 +217,10 @@ class Writer(Reader):
 
     def take_ranges(self, signed: SignedStatement) -> None:
         """Whose records the statement holds that is being appended."""
-        ranges.take(self._transaction.rows, signed)
+        gateway = signed.statement.gateway
+        self._taken.append(signed)
+        self._orders.pop(gateway, None)
+        self._held = {place: held for place, held in self._held.items() if place[0] != gateway}
 
     def commit(self) -> None:
         """All of it is durable when this returns."""
@@ -206,11 +229,25 @@ class Writer(Reader):
 
     def flush(self) -> None:
         """Write down what was appended."""
+        if self._taken:
+            taken, self._taken = self._taken, []
+            ranges.take_all(self._transaction.rows, taken)
         if self._appended:
             appended, completed, self._appended, self._completed = self._appended, self._completed, [], []
             self._transaction.add(appended, completed)
 
-    # what every statement asks is answered without writing down those before it
+    # what every statement asks is asked of all that share the transaction at once
+
+    def expect(self, many: Sequence[Expected]) -> None:
+        """Find what works will ask, before the first of them; each may ask anything else as well."""
+        if not many:
+            return
+        rows, gateways = self._transaction.rows, {one.gateway for one in many}
+        known = receipts_of(rows, {one.id for one in many})
+        self._receipts |= {one.id: known.get(one.id, (-1, None))[1] for one in many}
+        found = ranges.orders(rows, gateways)
+        self._orders |= {gateway: found.get(gateway) for gateway in gateways}
+        self._held |= ranges.all_held(rows, _few(many))
 
     def receipt(self, statement_id: bytes) -> bytes | None:
         if statement_id in self._receipts:
@@ -221,10 +258,15 @@ class Writer(Reader):
         return self._ids.get((gateway, batch)) or id_at(self._transaction.rows, gateway, batch)
 
     def order(self, gateway: str) -> ranges.Order | None:
-        return ranges.order(self._transaction.rows, gateway)
+        return self._orders[gateway] if gateway in self._orders else super().order(gateway)
 
     def held(self, gateway: str, epoch: bytes) -> dict[str, ranges.Held]:
-        return ranges.held(self._transaction.rows, gateway, epoch)
+        return self._held[gateway, epoch] if (gateway, epoch) in self._held else super().held(gateway, epoch)
+
+
+def _few(many: Sequence[Expected]) -> set[tuple[str, bytes]]:
+    """The epochs of those that name few; one that names thousands asks them one by one."""
+    return {(one.gateway, epoch) for one in many if len(one.epochs) <= _MOST_EPOCHS for epoch in one.epochs}
 
 
 class _Flushed:

@@ -14,12 +14,23 @@ from dataclasses import dataclass
 
 from ledger_client.errors import LedgerUnavailable, Refused
 from ledger_client.transparency.log.counters import Counts
-from ledger_client.transparency.log.entries import Writer
+from ledger_client.transparency.log.entries import Expected, Writer
 from ledger_client.transparency.log.log import Log
 
 MOST = 256  # works in one transaction, so that no lock on the file is held for long
 FRESH_S = 30.0  # a write so recent shows that the disk takes writes
 Work = Callable[[Writer], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A work that says what it will ask."""
+
+    expected: Expected
+    do: Work
+
+    def __call__(self, log: Writer) -> bytes:
+        return self.do(log)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,7 @@ class GroupCommit:
         began = time.monotonic()
         try:
             with self._log.write() as log:
+                log.expect([waiting.work.expected for waiting in group if isinstance(waiting.work, Registration)])
                 for waiting in group:
                     done.append(_outcome(waiting.work, log))
         except LedgerUnavailable as error:

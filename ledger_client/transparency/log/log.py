@@ -11,14 +11,14 @@ both under it. Another connection reads, so that a question never waits for a wr
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.transparency.log import tree
-from ledger_client.transparency.log.entries import Reader, Writer, node_of, receipt_of
+from ledger_client.transparency.log.entries import Reader, Writer, node_of, receipts_of
 from ledger_client.transparency.log.head_file import Head, HeadFile
 from ledger_client.transparency.log.sqlite import SqliteStore
 from ledger_client.transparency.log.store import Rows, State, Store
@@ -99,14 +99,18 @@ class Log:
 
     def receipt(self, statement_id: bytes) -> bytes | None:
         """The first receipt of an entry: one question, which needs no moment of its own."""
+        return self.receipts([statement_id]).get(statement_id)
+
+    def receipts(self, ids: Collection[bytes]) -> dict[bytes, bytes]:
+        """The first receipts of entries, of those that have one."""
         with self._reading:
             head = self._known()
             with self._store.looking() as rows:
-                number, receipt = receipt_of(rows, statement_id)
-        if receipt is None or head is None or number < head.size:
-            return receipt
-        with self.read() as log:  # it is durable, and the head is not yet
-            return log.receipt(statement_id)
+                found = receipts_of(rows, ids)
+        if head is not None and any(number >= head.size for number, _ in found.values()):
+            with self.read():  # it is durable, and now the head says so
+                pass
+        return {id_: receipt for id_, (_, receipt) in found.items() if receipt is not None}
 
     def adopt(self) -> bool:
         """Take the log as it is where its folder has no head; whether that was so. Raises ``LedgerUnavailable``."""

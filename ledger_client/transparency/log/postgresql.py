@@ -69,8 +69,10 @@ _TYPES: Final = {
 """What is another word in the tables that both stores have."""
 _HEAD: Final = "SELECT size, edge, last_own, folder"
 _SETTINGS: Final = ", ".join(f"current_setting('{name}')" for name in DURABLE)
-_READ: Final = f"{_HEAD} FROM log_head".encode()
-_WRITE: Final = f"{_HEAD}, door, {_SETTINGS} FROM log_head FOR UPDATE".encode()
+_READ: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_HEAD} FROM log_head".encode()
+_WRITE: Final = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_HEAD}, door, {_SETTINGS} FROM log_head FOR UPDATE".encode()
+)
 _ENTRY_TYPES: Final = ("int8", "bytea", "text", "int8", "bytea", "bytea")
 _NODE_TYPES: Final = ("int4", "int8", "bytea")
 _TABLES: Final = {
@@ -182,8 +184,7 @@ class PostgresqlStore(Store):
         for again in (True, False):
             self._connected_reader()
             try:
-                self._reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                row = self._reader.execute(_READ).fetchone()
+                row = _last(self._reader.execute(_READ)).fetchone()
                 assert row is not None
                 demand_folder(self._address, row[3])
                 return row
@@ -199,8 +200,7 @@ class PostgresqlStore(Store):
                 self._writer = self._connected("writer", self._door.enter)
             db = self._writer
             try:
-                db.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-                row = db.execute(_WRITE).fetchone()
+                row = _last(db.execute(_WRITE)).fetchone()
                 assert row is not None
                 demand_folder(self._address, row[3])
                 self._door.demand(row[4])
@@ -274,16 +274,9 @@ class _Transaction(Transaction):
     def touch(self) -> None:
         self._db.execute("UPDATE log_head SET name = name")
 
-    def head(self, state: State) -> None:
-        """Write down the state that the transaction leads to."""
-        head = (state.size, b"".join(state.edge), state.last_own)
-        self._db.execute("UPDATE log_head SET size = %s, edge = %s, last_own = %s", head)
-
     def commit(self, state: State) -> None:
         try:
-            if state != self.state:
-                self.head(state)
-            done = self._db.execute("COMMIT")
+            done = _last(self._db.execute(f"{_update(state)}; COMMIT".encode()))
         except psycopg.OperationalError:
             if not self._db.closed or self._found_out is None:
                 raise
@@ -308,7 +301,7 @@ def create(address: Address, name: str, rules: bytes) -> None:
             writer = Writer(transaction)
             writer.append(rules, None)
             writer.flush()
-            transaction.head(writer.state)
+            db.execute(_update(writer.state).encode())
 
 
 def exists(address: Address) -> bool:
@@ -334,6 +327,19 @@ def _lines(db: _SESSION) -> Iterator[tuple[str, str, Iterator[Sequence[Any]]]]:
         with db.cursor().copy(f"COPY {table} ({columns}) TO STDOUT (FORMAT BINARY)".encode()) as copy:
             copy.set_types(types)
             yield table, columns, copy.rows()
+
+
+def _update(state: State) -> str:
+    """What writes down the state that a transaction leads to; numbers and hashes alone."""
+    edge = b"".join(state.edge).hex()
+    return f"UPDATE log_head SET size = {state.size:d}, edge = '\\x{edge}', last_own = {state.last_own:d}"
+
+
+def _last(cursor: psycopg.Cursor[tuple[Any, ...]]) -> psycopg.Cursor[tuple[Any, ...]]:
+    """The result of the last of several statements that were sent at once."""
+    while cursor.nextset():
+        pass
+    return cursor
 
 
 def _state(row: Sequence[Any]) -> State:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 import psycopg
@@ -195,6 +195,6 @@ class PostgresqlRows:
         return cursor
 
 
-@cache
+@lru_cache(maxsize=512)
 def _translated(query: str) -> bytes:
     return query.replace("%", "%%").replace("?", "%s").encode()

@@ -6,11 +6,14 @@ gateway, ``ranges`` with a line a meter and epoch. They never shrink, so that no
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Collection, Sequence, Sized
+from itertools import groupby
+from typing import Final, NamedTuple, TypeVar
 
 from ledger_client.formats.statement import SignedStatement
 from ledger_client.transparency.log.store import Rows
 
+_T = TypeVar("_T")
 TABLES: Final = (
     "CREATE TABLE orders (gateway TEXT PRIMARY KEY, since INTEGER NOT NULL, batch INTEGER NOT NULL, id BLOB NOT NULL, "
     "from_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID",
@@ -56,23 +59,70 @@ def held(db: Rows, gateway: str, epoch: bytes) -> dict[str, Held]:
     return {row[0]: Held._make(row[1:]) for row in db.execute(query, (gateway, epoch))}
 
 
+def orders(db: Rows, gateways: Collection[str]) -> dict[str, Order]:
+    """``order`` of several gateways, of those that have one."""
+    names = padded(gateways)
+    query = f"SELECT gateway, since, batch, id, from_ms FROM orders WHERE gateway IN ({blanks(names)})"
+    return {row[0]: Order(*row[1:]) for row in db.execute(query, names)}
+
+
+def all_held(db: Rows, epochs: Collection[tuple[str, bytes]]) -> dict[tuple[str, bytes], dict[str, Held]]:
+    """``held`` of several epochs of gateways."""
+    found: dict[tuple[str, bytes], dict[str, Held]] = {place: {} for place in epochs}
+    gateways, names = padded({gateway for gateway, _ in epochs}), padded({epoch for _, epoch in epochs})
+    query = (
+        "SELECT gateway, epoch, meter, since, first, batch, last FROM ranges "
+        f"WHERE gateway IN ({blanks(gateways)}) AND epoch IN ({blanks(names)})"
+    )
+    if not epochs:
+        return found
+    for gateway, epoch, meter, *line in db.execute(query, (*gateways, *names)):
+        if (gateway, bytes(epoch)) in found:
+            found[gateway, bytes(epoch)][meter] = Held._make(line)
+    return found
+
+
+def padded(values: Collection[_T]) -> tuple[_T, ...]:
+    """The values, the first one so often that they are a power of two: a database prepares few queries then."""
+    many = tuple(values)
+    return many + many[:1] * ((1 << (len(many) - 1).bit_length()) - len(many)) if many else ()
+
+
+def blanks(values: Sized) -> str:
+    """As many ``?`` as there are values."""
+    return ", ".join("?" * len(values))
+
+
 def take(db: Rows, signed: SignedStatement) -> None:
     """The ranges of a statement that is being appended. Call within that transaction."""
-    statement = signed.statement
-    gateway, batch = statement.gateway, statement.batch
-    db.execute(
-        "INSERT INTO orders (gateway, since, batch, id, from_ms) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT (gateway) DO UPDATE SET batch = excluded.batch, id = excluded.id, "
-        f"from_ms = {'excluded.from_ms' if statement.resume is not None else _LATER}",
-        (gateway, batch, batch, signed.id, statement.from_ms),
-    )
+    take_all(db, [signed])
+
+
+def take_all(db: Rows, many: Sequence[SignedStatement]) -> None:
+    """The same of several, in their order."""
+    for resumed, run in groupby(many, lambda signed: signed.statement.resume is not None):
+        db.executemany(
+            "INSERT INTO orders (gateway, since, batch, id, from_ms) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (gateway) DO UPDATE SET batch = excluded.batch, id = excluded.id, "
+            f"from_ms = {'excluded.from_ms' if resumed else _LATER}",
+            [(s.statement.gateway, s.statement.batch, s.statement.batch, s.id, s.statement.from_ms) for s in run],
+        )
     db.executemany(
         "INSERT INTO ranges (gateway, epoch, meter, since, first, batch, last) VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (gateway, epoch, meter) DO UPDATE SET last = excluded.last, batch = excluded.batch "
         "WHERE excluded.last > ranges.last",
         [
-            (gateway, stretch.epoch, meter, batch, min(stretch.first, _MOST), batch, min(stretch.last, _MOST))
-            for meter, stretches in statement.meters.items()
+            (
+                one.gateway,
+                stretch.epoch,
+                meter,
+                one.batch,
+                min(stretch.first, _MOST),
+                one.batch,
+                min(stretch.last, _MOST),
+            )
+            for one in (signed.statement for signed in many)
+            for meter, stretches in one.meters.items()
             for stretch in stretches
         ],
     )

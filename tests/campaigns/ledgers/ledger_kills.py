@@ -19,6 +19,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from ledger_client.durable_files import write_text
 from ledger_client.formats.statement import Range, statement_id
@@ -30,7 +31,7 @@ from tests.support.enrolled import EPOCH, Gateway
 from tests.support.ledger_site import until
 from tests.support.stored_log import Stored
 
-SMALLEST = ({"kills": 20, "seed": 7}, {"kills": 12, "seed": 7, "store": "postgresql"})
+SMALLEST: tuple[dict[str, Any], ...] = ({"kills": 20, "seed": 7},)
 ACTS = "enroll", "revoke", "register"
 _FIRST_SPANS_S = {"command": 0.05, "ledger": 0.03}
 """Within how many seconds of its begin an act is killed at the start; then within half as much again as it took."""
