@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, NamedTuple
 
 from control_room.store.connection import Database
 from ledger_client.formats.checks import MAX_TIME_MS
@@ -36,8 +36,11 @@ SELECT gateway, source, code, count(*), count(*) FILTER (WHERE acked IS NULL)
 FROM alarms WHERE cleared IS NULL AND (%s::int[] IS NULL OR gateway = ANY(%s)) GROUP BY gateway, source, code
 """
 _REFUSED: Final[LiteralString] = """
-SELECT gateway, count(*) FROM refused WHERE %s::text[] IS NULL OR gateway = ANY(%s) GROUP BY gateway
+SELECT gateway, count(*), (extract(epoch FROM max(at)) * 1000)::bigint
+FROM refused WHERE %s::text[] IS NULL OR gateway = ANY(%s) GROUP BY gateway
 """
+
+_NOTHING: Final[tuple[int, int | None]] = 0, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +54,16 @@ class OpenAlarms:
     unacknowledged: int
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayRow:
+class GatewayRow(NamedTuple):
     """What is known of a gateway; None: it has not been heard.
 
     Times are Unix ms. ``heard_ms``: when something of it that holds last came in; ``newest_ms``: the latest time of its
     records; ``status``: what it says of itself, where it was asked for by name; ``online``, ``version`` and
     ``waiting_ms``, the time of its oldest record without a receipt, are of that; ``clock``: the letter in its newest
-    record; ``records``, ``repeated``, ``forked``: since the database was made; ``refused``: among those that are kept;
-    ``due``, ``recorded``: polls of the coverage that ended on the day; ``unproven``: batches without what proves them,
-    the earliest of whose records is of ``unproven_ms``; ``proven_ms``: the latest time of the records of those that are
-    proven.
+    record; ``records``, ``repeated``, ``forked``: since the database was made; ``refused``: among those that are kept,
+    the last at ``refused_ms``; ``due``, ``recorded``: polls of the coverage that ended on the day; ``unproven``:
+    batches without what proves them, the earliest of whose records is of ``unproven_ms``; ``proven_ms``: the latest
+    time of the records of those that are proven.
     """
 
     name: str
@@ -78,6 +80,7 @@ class GatewayRow:
     repeated: int = 0
     forked: int = 0
     refused: int = 0
+    refused_ms: int | None = None
     due: int | None = None
     recorded: int | None = None
     unproven: int = 0
@@ -95,7 +98,7 @@ def gateways(db: Database, day: date, only: Sequence[str] | None = None) -> dict
     numbers = None if only is None else [row[1] for row in rows]
     unproven = {of: (count, at) for of, count, at in db.all(_UNPROVEN, numbers, numbers)}
     holes = {row[0]: row[1] for row in db.all(_HOLES, numbers, numbers)}
-    refused = {row[0]: row[1] for row in db.all(_REFUSED, names, names)}
+    refused = {row[0]: (row[1], row[2]) for row in db.all(_REFUSED, names, names)}
     alarms: dict[int, list[OpenAlarms]] = {}
     for of, *facts in db.all(_ALARMS, numbers, numbers):
         alarms.setdefault(of, []).append(OpenAlarms(*facts))
@@ -105,10 +108,10 @@ def gateways(db: Database, day: date, only: Sequence[str] | None = None) -> dict
         count, oldest = unproven.get(of, (0, None))
         found[name] = GatewayRow(
             name, of, heard, newest, status, status_at, online, version, _time(waiting), clock,
-            records, repeated, forked, refused.pop(name, 0), due, recorded,
+            records, repeated, forked, *refused.pop(name, _NOTHING), due, recorded,
             count, oldest, proven, holes.get(of, 0), tuple(alarms.get(of, ())),
         )  # fmt: skip
-    return found | {name: GatewayRow(name, refused=count) for name, count in refused.items()}
+    return found | {name: GatewayRow(name, refused=count, refused_ms=at) for name, (count, at) in refused.items()}
 
 
 def _time(number: str | None) -> int | None:

@@ -17,6 +17,8 @@ LATE_MS: Final = 1_800_000
 """Half an hour after it was recorded everything is proven, where nothing is wrong: batches are sealed more often."""
 QUIET_MS: Final = 900_000
 """Coverage is recorded more often, also by a gateway whose meters are silent."""
+REFUSED_MS: Final = 86_400_000
+"""For a day what was refused under its name makes a gateway red; nobody can take it back, and the list keeps it."""
 AHEAD_MS: Final = 300_000
 """How far a gateway's clock may be ahead of this machine's."""
 
@@ -57,7 +59,7 @@ def findings(one: GatewayFacts, now_ms: int) -> list[Finding]:
     row, found = one.row, list[Finding]()
     if not one.listed:
         found.append(Finding(Level.WARN, Message("control-gateway-unlisted")))
-    if row.refused:
+    if row.refused_ms is not None and now_ms - row.refused_ms < REFUSED_MS:
         found.append(Finding(Level.BAD, Message("control-gateway-refused", n=row.refused), "refused"))
     if row.heard_ms is None:
         found.append(Finding(Level.BAD, Message("control-gateway-never")))

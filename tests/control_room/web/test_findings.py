@@ -80,6 +80,18 @@ def test_well_is_only_who_is_proven_and_each_finding_says_what_to_do(db: Databas
     assert seen == {code: level for code, (level, _) in CHANGES.items()}
 
 
+def test_what_was_refused_makes_a_gateway_red_for_a_day(db: Database) -> None:
+    gateway(db, "pv-01")
+    refusal(db, "pv-01")
+    levels = []
+    for _ in range(2):
+        one = fleet.gateway(db, {"pv-01"}, "pv-01", NOW_MS)
+        assert one is not None
+        levels.append((level_of(one, NOW_MS), one.row.refused))
+        db.run("UPDATE refused SET at = at - interval '24 h'")
+    assert levels == [(Level.BAD, 1), (Level.GOOD, 1)]
+
+
 def test_a_gateway_that_was_never_heard_and_one_that_is_not_in_the_trust_file(db: Database) -> None:
     gateway(db, "unlisted")
     gateway(db, "well")

@@ -44,7 +44,7 @@ def test_every_gateway_is_there_the_worst_first(db: Database) -> None:
     assert [one.code for one in found.room_alarms] == ["odd"]
     alone = gateway(db, LISTED, FORKED, NOW_MS)
     assert alone is not None
-    assert replace(alone, row=replace(alone.row, status=None)) == by_name[FORKED]
+    assert replace(alone, row=alone.row._replace(status=None)) == by_name[FORKED]
     assert gateway(db, LISTED, "nobody", NOW_MS) is None
 
 
