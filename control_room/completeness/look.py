@@ -35,6 +35,7 @@ GRACE_MS: Final = 3_000
 SOON_MS: Final = 10_000
 LATER_MS: Final = 3_600_000
 _UNKNOWN_CLOCK: Final = "U"
+_RESTART: Final = "control-batch-restart"
 
 
 class Context(NamedTuple):
@@ -102,7 +103,7 @@ class Look:
         try:
             verdict.demand_follows(self._signed, before)
             self._spans = self._stated()
-            self._note = verdict.forked(others) or self._left_out()
+            self._note = verdict.forked(others) or self._left_out() or self._seen_before()
         except Fault as fault:
             self._note = fault
         if self._row.file is not None:
@@ -184,8 +185,20 @@ class Look:
         return statements.records(self._db, self._spans, statement.from_ms, statement.to_ms)
 
     def _left_out(self) -> Fault | None:
-        """Numbers before those of this batch that no statement counts. What may be in a batch that is not there, or was
+        """Records before those of this batch that no statement counts. What may be in a batch that is not there, or was
         before the first one, is not left out."""
+        statement = self._signed.statement
+        fault = self._numbers_left_out() or self._restart()
+        if fault is None:
+            return None
+        sure = statements.all_counted_below(self._db, self._key.gateway, statement.batch)
+        if sure is not True:
+            self._unsure = True
+            self._look_ms = self._now_ms + SOON_MS if sure is None else self._look_ms
+            return None
+        return fault
+
+    def _numbers_left_out(self) -> Fault | None:
         stretches = statements.not_following(self._db, self._spans)
         if not stretches:
             return None
@@ -194,17 +207,33 @@ class Look:
         begun = {r.epoch for known in earliest for ranges in known.meters.values() for r in ranges}
         if any(known.batch == statement.batch for known in earliest):
             return None
-        stretches = [s for s in stretches if s.below is not None or s.epoch not in begun]
-        if not stretches:
-            return None
-        sure = statements.all_counted_below(self._db, self._key.gateway, statement.batch)
-        if sure is not True:
-            self._unsure = True
-            self._look_ms = self._now_ms + SOON_MS if sure is None else self._look_ms
-            return None
-        meter, epoch, first, below = stretches[0]
-        before = 0 if below is None else below + 1
-        return verdict.left_out(statement, f"{_record(meter, epoch, before)}–{first - 1}")
+        for meter, epoch, first, below in stretches:
+            if below is not None or epoch not in begun:
+                before = 0 if below is None else below + 1
+                return verdict.left_out(statement, f"{_record(meter, epoch, before)}–{first - 1}")
+        return None
+
+    def _restart(self) -> Fault | None:
+        """A meter's first record of an epoch names another one before it than the last that a statement counts: its
+        gateway left out the end of an epoch. After an announced loss any meter may go on from an older one, whose
+        records had been put back; that is left to an audit."""
+        for meter, epoch, data, before, whole in statements.beginnings(self._db, self._spans):
+            if whole and parse_record(data).claims.prev not in before:
+                if self._resumed():
+                    return None
+                what = Message("control-batch-restart", record=_record(meter, epoch, 0))
+                return Fault(what, verdict.NUMBERS_LEFT_OUT)
+        return None
+
+    def _resumed(self) -> bool:
+        """Whether a statement until this one says that it goes on after a loss."""
+        entries = statements.maybe_resumed(self._db, self._key.gateway, self._signed.statement.batch)
+        return any(parse_statement(entry).statement.resume is not None for entry in entries)
+
+    def _seen_before(self) -> Fault | None:
+        """What was found of a restart stays found, also once the records that showed it have gone."""
+        why = self._row.why
+        return Fault(why, self._row.alarm) if why is not None and why.code == _RESTART else None
 
     # — receipts, and what follows —
 

@@ -46,7 +46,8 @@ class Key(NamedTuple):
 
 
 class BatchRow(NamedTuple):
-    """A batch as it stands. ``counted``: its numbers stand in ``ranges.sealed``. Times are Unix ms."""
+    """A batch as it stands. ``why`` and ``alarm``: of the look before; ``counted``: its numbers stand in
+    ``ranges.sealed``. Times are Unix ms."""
 
     key: Key
     gateway: str
@@ -54,6 +55,8 @@ class BatchRow(NamedTuple):
     receipts: tuple[bytes, ...]
     anchors: tuple[Locator, ...]
     state: str
+    why: Message | None
+    alarm: str | None
     counted: bool
     arrived_ms: int
     file: str | None
@@ -135,15 +138,16 @@ def states(db: Database, keys: Sequence[Key]) -> dict[Key, tuple[str, Mapping[st
 def read(db: Database, key: Key) -> BatchRow:
     """A batch that is there."""
     row = db.one(
-        "SELECT g.name, b.entry, b.receipts, b.anchors, b.state, b.counted, "
+        "SELECT g.name, b.entry, b.receipts, b.anchors, b.state, b.why, b.alarm, b.counted, "
         "(extract(epoch FROM b.arrived) * 1000)::int8, b.file FROM batches b JOIN gateways g ON g.id = b.gateway "
         "WHERE b.gateway = %s AND b.batch = %s AND b.statement_id = %s",
         *key,
     )
     assert row is not None  # no row of batches ever goes
-    name, entry, receipts, anchors, state, counted, arrived_ms, file = row
+    name, entry, receipts, anchors, state, why, alarm, *rest = row
     places = tuple(map(decode_locator, anchors))
-    return BatchRow(key, name, bytes(entry), tuple(map(bytes, receipts)), places, state, counted, arrived_ms, file)
+    message = Message.from_fields(why or {})
+    return BatchRow(key, name, bytes(entry), tuple(map(bytes, receipts)), places, state, message, alarm, *rest)
 
 
 def beside(db: Database, key: Key) -> tuple[list[tuple[bytes, bool]], list[bytes]]:
@@ -259,6 +263,48 @@ def not_following(db: Database, spans: Sequence[Span]) -> list[Stretch]:
         *columns(spans),
     )
     return [Stretch(meter, bytes(epoch), first, below) for meter, epoch, first, below in rows]
+
+
+def maybe_resumed(db: Database, gateway: int, batch: int) -> list[bytes]:
+    """Of the newest statements until this number those that seem to bear a `resume`, at most 100."""
+    rows = db.all(
+        "SELECT entry FROM (SELECT batch, entry FROM batches WHERE gateway = %s AND batch <= %s "
+        "ORDER BY batch DESC LIMIT 10000) AS newest WHERE position('\\x66726573756d65'::bytea IN entry) > 0 "
+        "ORDER BY batch DESC LIMIT 100",
+        gateway, batch,
+    )  # fmt: skip
+    return [bytes(entry) for (entry,) in rows]
+
+
+class Beginning(NamedTuple):
+    """The first record of an epoch, with the hashes of the last records of the meter's other epochs that statements
+    count; ``whole``: none of these records has gone."""
+
+    meter: str
+    epoch: bytes
+    data: bytes
+    before: frozenset[bytes]
+    whole: bool
+
+
+def beginnings(db: Database, spans: Sequence[Span]) -> list[Beginning]:
+    """Of those of these numbers that begin an epoch of a meter that has other ones."""
+    first = [span.chain for span in spans if span.first == 0]
+    rows = db.all(
+        "SELECT m.name, e.epoch, f.bytes, p.n, p.hashes FROM unnest(%s::int[], %s::int[]) AS s (meter, epoch) "
+        "JOIN meters m ON m.id = s.meter JOIN epochs e ON e.id = s.epoch CROSS JOIN LATERAL (SELECT bytes FROM records "
+        "WHERE meter = s.meter AND epoch = s.epoch AND seq = 0 LIMIT 1) AS f CROSS JOIN LATERAL ("
+        "SELECT count(*) AS n, coalesce(array_agg(l.hash) FILTER (WHERE l.hash IS NOT NULL), '{}') AS hashes "
+        "FROM (SELECT r.epoch, upper(r.sealed) - 1 AS seq FROM ranges r WHERE r.meter = s.meter "
+        "AND r.epoch <> s.epoch AND NOT isempty(r.sealed) ORDER BY r.newest DESC NULLS LAST LIMIT 1000) AS ended "
+        "LEFT JOIN LATERAL (SELECT hash FROM records WHERE meter = s.meter AND epoch = ended.epoch "
+        "AND seq = ended.seq LIMIT 1) AS l ON true) AS p WHERE p.n > 0 ORDER BY m.name, e.epoch",
+        [chain.meter for chain in first], [chain.epoch for chain in first],
+    ) if first else []  # fmt: skip
+    return [
+        Beginning(meter, bytes(epoch), bytes(data), frozenset(map(bytes, hashes)), n == len(hashes))
+        for meter, epoch, data, n, hashes in rows
+    ]
 
 
 def first_known(db: Database, gateway: int) -> list[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -209,6 +210,33 @@ def test_a_record_that_the_gateway_leaves_out_is_seen(control: Room, gateway: Ga
     assert control.alarms() == {"numbers-left-out"}
     assert control.batches()[2][1:] == ("control-batch-left-out", "numbers-left-out")
     assert left_out.claims.seq > 0
+
+
+def test_the_end_of_an_epoch_that_the_gateway_leaves_out_is_seen(control: Room, gateway: Gateway) -> None:
+    control.file(gateway.write())
+    control.file(gateway.write([*gateway.restart(1), *gateway.polls(2), *gateway.cut()]), first_place=1000)
+    rows = [*gateway.polls(2), *gateway.cut()]
+    control.file(gateway.write(rows[:-1]), first_place=2000)  # and is killed
+    control.round(GRACE_MS)
+    assert control.alarms() == set()
+    batch = control.file(gateway.write([*gateway.restart(2), *gateway.polls(2), *gateway.cut()]), first_place=3000)
+    assert control.round() == 1
+    seen = {3: ("proven", "control-batch-restart", "numbers-left-out")}
+    assert {number: of for number, of in control.batches().items() if of[2]} == seen
+    control.db.run("DELETE FROM records")
+    control.statement(batch.entry, [receipt_for(batch.entry, iat=T0 + 900)])
+    control.round()
+    assert control.alarms() == {"numbers-left-out"}
+
+
+def test_after_an_announced_loss_a_meter_may_go_on_from_an_older_record(control: Room, gateway: Gateway) -> None:
+    control.file(gateway.write())
+    lost = deepcopy(gateway)
+    control.file(gateway.write(), first_place=1000)
+    lost.batch, lost.prev = gateway.batch, gateway.prev  # as its ledger knows them
+    control.file(lost.write(lost.restart(7) + lost.usual(), resume="restored"), first_place=2000)
+    assert control.round() == 3
+    assert control.alarms() == set()
 
 
 def test_a_second_statement_under_a_number_is_seen_and_never_proven(control: Room, gateway: Gateway) -> None:
