@@ -14,18 +14,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from control_room.judged import Judged, Refusal
+from control_room.judged import Judged, JudgedRecord, Refusal
 from control_room.store.connection import Database
 from control_room.store.incoming.portions import store
 from gateway.api.shapes.token_file import add_token, tokens_file
 from gateway.api.shapes.tokens import Scope
 from gateway.messages.message import Message
 from ledger_client.formats.cose_key import PrivateKey
-from ledger_client.formats.record import parse_record
+from ledger_client.formats.record import Event, parse_record, record_hash, sign_record
 from ledger_client.verification.trust import key_entry
 from tests.control_room.completeness.room import Room, room
 from tests.control_room.web.filled import LISTED, Filled, fill
-from tests.support.audit_batches import OTHER, Gateway
+from tests.support.audit_batches import OTHER, Gateway, signer_of
 from tests.support.brokers import postgres
 from tests.support.evidence import GATEWAY, VALID_FROM, key, trust_text
 from tests.support.processes import Server
@@ -44,7 +44,36 @@ class Asked:
     record: str
     unsealed: str
     tokens: dict[str, str]
+    gateway: Gateway
+    signed: bytes
     url: str = ""
+    lost: str = ""
+    """The meter whose record is missing."""
+
+    def fork(self) -> None:
+        """The gateway signs another record under the number of one that is here."""
+        before = parse_record(self.signed)
+        body = Event("odd", {"why": "another history"})
+        data = sign_record(before.claims, body, signer_of(before.claims.meter))
+        other = parse_record(data)
+        judged = JudgedRecord(
+            GATEWAY, other.claims.meter, other.claims.epoch, other.claims.seq, other.time_ms, other.kind, None,
+            record_hash(data), data, body,
+        )  # fmt: skip
+        assert store(self.db, [Judged(records=(judged,))], self.room.now_ms).forked == 1
+
+    def lose_a_record(self) -> None:
+        """One record of a batch does not come in, and time for it is over."""
+        batch = self.room.file(self.gateway.write(), without=[3])
+        self.lost = parse_record([*batch.records()][3]).claims.meter
+        self.room.round()
+        self.room.round(3000)
+
+    def let_a_batch_be_late(self) -> None:
+        """A batch has no receipt, and is given none within the time for it."""
+        self.room.file(self.gateway.write(receipts=[]))
+        self.room.round()
+        self.room.round(3_600_000)
 
     @property
     def db(self) -> Database:
@@ -119,7 +148,8 @@ def asked_room(database: postgres.Database, folder: Path) -> Iterator[Asked]:
         for path in paths:
             batch = made.file(path)
         assert made.round() == 2
-        name = parse_record([*batch.records()][-1]).id
+        first, *_, last = batch.records()
+        name = parse_record(last).id
         unsealed = parse_record(gateway.usual()[0])
         made.records([(10_000, unsealed.data)])
         others = [key_entry("meter", key(OTHER).public, VALID_FROM, gateway=GATEWAY, meter=OTHER)]
@@ -132,7 +162,7 @@ def asked_room(database: postgres.Database, folder: Path) -> Iterator[Asked]:
             '[intake]\nurl = "nats://127.0.0.1:4222"\n[web]\nlisten = "127.0.0.1:0"\n'
         )
         (folder / "keys").mkdir(mode=0o700)
-        found = Asked(made, filled, folder, 0, f"{GATEWAY}/{name}", f"{GATEWAY}/{unsealed.id}", {})
+        found = Asked(made, filled, folder, 0, f"{GATEWAY}/{name}", f"{GATEWAY}/{unsealed.id}", {}, gateway, first)
         for scope in ("status", "readings", "proofs"):
             found.token(scope, scope)
         command = [sys.executable, "-m", "control_room.cli", "web", str(folder / "CONTROL.toml")]

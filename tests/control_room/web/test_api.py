@@ -19,13 +19,16 @@ import pytest
 from control_room.store.fleet import number_of
 from control_room.web.metrics import FIGURES
 from control_room.web.table import ROUTES
+from gateway.dashboard.shell.users import set_user
 from ledger_client.formats.bundle import Bundle
 from ledger_client.verification.verify import verify
 from tests.control_room.web.asked import V1, Asked, asked_room, refuse
 from tests.control_room.web.filled import EPOCH, FORKED, HOLED, LISTED, METER, MISSED, READINGS, STRANGE, UNHEARD, WELL
+from tests.gateway.dashboard.pages_site import Browser
 from tests.support.audit_batches import trusted
 from tests.support.brokers import postgres
 from tests.support.evidence import GATEWAY, NOW
+from tests.system.demo_site import until
 
 ROOT = Path(__file__).parents[3]
 TOOL = os.environ.get("METERSEAL_SCHEMATHESIS", str(ROOT / ".venv-schemathesis" / "bin" / "schemathesis"))
@@ -199,3 +202,42 @@ def test_a_database_that_is_away_is_said_and_comes_back(asked: Asked) -> None:
     assert set(answers) <= {200, 503}
     assert answers[-1] == 200
     assert number_of(asked.db, WELL) is not None
+
+
+def test_forged_forked_removed_and_late_are_on_page_api_and_metrics(cluster: postgres.Cluster, tmp_path: Path) -> None:
+    """A gateway that was well until then: each is seen by the next who looks, within seconds (metrics: 2)."""
+    with postgres.database(cluster, 91_000 + os.getpid()) as database, asked_room(database, tmp_path) as asked:
+        set_user(asked.folder / "keys" / "web.users", "ines", "viewer", "correct horse battery")
+        browser = Browser(asked.port)
+        assert browser.login("ines", "correct horse battery").status == 303
+
+        def alarms() -> set[str]:
+            return {alarm["code"] for alarm in asked.json(f"/alarms?gateway={GATEWAY}")["items"]}
+
+        def page(path: str) -> str:
+            answer = browser.get(path)
+            assert answer.status == 200
+            return answer.text
+
+        def figure(name: str) -> float:
+            return asked.figures()[f'meterseal_control_{name}{{gateway="{GATEWAY}"}}']
+
+        assert (figure("holes"), figure("records_forked_total"), alarms()) == (0, 0, set())
+        refuse(asked.db, GATEWAY, b"forged", asked.room.now_ms)
+        asked.fork()
+        asked.lose_a_record()
+        asked.let_a_batch_be_late()
+
+        assert [one["step"] for one in asked.json(f"/refused?gateway={GATEWAY}")["items"]] == [3]
+        assert [one["meter"] for one in asked.json(f"/holes?gateway={GATEWAY}")["items"]] == [asked.lost]
+        assert {"forked", "records-missing", "receipts-missing"} <= alarms()
+        (standing,) = asked.json(f"/gateways?gateway={GATEWAY}")["items"]
+        assert standing["level"] == "bad"
+        assert {"control-gateway-refused", "control-gateway-forked", "control-gateway-holes"} <= {
+            why["message"] for why in standing["why"]
+        }
+        assert GATEWAY in page("/holes")
+        assert GATEWAY in page("/refused")
+        assert page(f"/alarms?gateway={GATEWAY}").count("records-missing") >= 1
+        assert until("the figures", lambda: figure("holes") == 1)
+        assert (figure("records_forked_total"), figure("refused_messages")) == (1, 1)
