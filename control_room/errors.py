@@ -2,7 +2,8 @@
 
 ControlRoomError             root; its text says what, where and the fix
 ├── IntakeError              the broker cannot be used
-│   └── NoStream                 … it has no stream of MQTT messages yet, since no MQTT client ever connected
+│   ├── NoStream                 … it has no stream of MQTT messages yet, since no MQTT client ever connected
+│   └── OtherDatabase            … the consumer of this name fills another database
 ├── ArchiveError             a file of the archive cannot be written or read: the machine's fault
 │   └── ArchiveOther             … its name bears another statement: the gateway's fault
 └── DatabaseError            PostgreSQL cannot be used: the machine's fault, or its operator's
@@ -28,6 +29,10 @@ class IntakeError(ControlRoomError):
 
 class NoStream(IntakeError):
     """The broker has no ``$MQTT_msgs`` yet."""
+
+
+class OtherDatabase(IntakeError):
+    """The consumer belongs to another control room of the same name: each of both would get a part."""
 
 
 class ArchiveError(ControlRoomError):

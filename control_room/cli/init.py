@@ -56,9 +56,10 @@ def init(
     db = connect(settings.database.url, password)
     try:
         before, version = schema.make(db)
+        identity = schema.identity(db)
     finally:
         db.close()
     click.echo(f"{'made' if before == 0 else 'found'} the tables in {db.where}, version {version}")
-    ensured = ensure_consumer(settings, mqtt)
+    ensured = ensure_consumer(settings, mqtt, identity)
     click.echo(f"{'made' if ensured.made else 'found'} the consumer {ensured.name} on {ensured.stream}")
     click.echo(f"next: meterseal-control run {path}")

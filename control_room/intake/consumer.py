@@ -15,7 +15,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
-from control_room.errors import NoStream
+from control_room.errors import NoStream, OtherDatabase
 from control_room.intake.topics import BASE, STORED
 from gateway.messages.message import Message
 
@@ -26,6 +26,7 @@ ACK_WAIT_S: Final = 30.0
 MOST_OUT: Final = 65_536
 """Messages that all receivers together hold."""
 _REQUEST_S: Final = 10.0
+_DATABASE: Final = "meterseal-database"
 _NO_STREAM: Final = 10059
 """JetStream's error: stream not found."""
 _KEPT: Final = ("ack_policy", "ack_wait", "max_deliver", "filter_subject", "filter_subjects", "max_ack_pending",
@@ -54,23 +55,32 @@ def consumer_name(control: str) -> str:
     return f"meterseal-control-{control}"
 
 
-async def ensure(link: Client, control: str) -> Ensured:
+async def ensure(link: Client, control: str, database: str | None = None) -> Ensured:
     """The consumer, made or mended where it is not as it has to be.
 
-    Raises NoStream; nats.errors.Error and TimeoutError where the broker does not answer or does not allow it.
+    Args:
+        link: a connection.
+        control: the name of the control room.
+        database: which database its messages go to; None: that is not compared.
+
+    Raises NoStream; OtherDatabase: its messages go to another one; nats.errors.Error and TimeoutError where the broker
+    does not answer or does not allow it.
     """
     stream = link.jetstream(timeout=_REQUEST_S)
     name = consumer_name(control)
     try:
         found = await stream.consumer_info(STREAM, name)
-        wanted = _config(name, await _replicas(stream))
+        theirs = (found.config.metadata or {}).get(_DATABASE)
+        if database is not None and theirs not in (None, database):
+            raise OtherDatabase(Message("control-consumer-other", consumer=name))
+        wanted = _config(name, await _replicas(stream), database or theirs)
         if not _differs(found.config, wanted):
             return _ensured(found, made=False, mended=False)
         return _ensured(await stream.add_consumer(STREAM, wanted), made=False, mended=True)
     except NotFoundError as error:
         if error.err_code == _NO_STREAM:
             raise NoStream(Message("control-no-stream")) from None
-    wanted = _config(name, await _replicas(stream))
+    wanted = _config(name, await _replicas(stream), database)
     return _ensured(await stream.add_consumer(STREAM, wanted), made=True, mended=False)
 
 
@@ -81,16 +91,19 @@ async def _replicas(stream: JetStreamContext) -> int:
         raise NoStream(Message("control-no-stream")) from None
 
 
-def _config(name: str, replicas: int) -> ConsumerConfig:
+def _config(name: str, replicas: int, database: str | None) -> ConsumerConfig:
     return ConsumerConfig(
         name=name, durable_name=name, description="Meterseal control room: every record of its gateways",
         deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_WAIT_S, max_deliver=-1,
         filter_subject=FILTER, max_ack_pending=MOST_OUT, num_replicas=replicas,
+        metadata=None if database is None else {_DATABASE: database},
     )  # fmt: skip
 
 
 def _differs(found: ConsumerConfig, wanted: ConsumerConfig) -> bool:
     """Whether messages would be left out, or dropped. The broker says 0 and nothing alike."""
+    if (wanted.metadata or {}).get(_DATABASE) != (found.metadata or {}).get(_DATABASE):
+        return True
     return any((getattr(found, key) or None) != (getattr(wanted, key) or None) for key in _KEPT)
 
 

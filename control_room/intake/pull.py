@@ -1,9 +1,9 @@
 """Messages of a durable pull consumer, asked for in advance: while some are judged and stored others arrive.
 
 What is *held* is delivered and not acknowledged: at most ``MOST_HELD`` messages and about ``MOST_BYTES``. It is
-acknowledged once it is durable, and kept alive until then (``+WPI``), so that no other receiver gets it meanwhile. What
-the server delivers again while it is held replaces the way to acknowledge it, and is judged once. All calls are made on
-the event loop.
+acknowledged once it is durable, and kept alive for a while (``+WPI``), so that no other receiver gets it meanwhile.
+What the server delivers again while it is held replaces the way to acknowledge it, and is judged once. All calls are
+made on the event loop.
 """
 
 from __future__ import annotations
@@ -103,11 +103,11 @@ class Pull:
                 await self._send(held.message, b"")
         self._changed.set()
 
-    async def hold(self, older_s: float) -> None:
-        """Keep what has been held for longer than this from being delivered again."""
+    async def hold(self, older_s: float, younger_s: float) -> None:
+        """Keep what has been held for longer than one time, and not yet for the other, from being delivered again."""
         now = self._monotonic()
         for held in list(self._held.values()):
-            if now - held.since > older_s:
+            if older_s < now - held.since < younger_s:
                 await self._send(held.message, Msg.Ack.Progress)
 
     async def give_back(self, place: int, delay_s: float) -> None:
@@ -147,7 +147,8 @@ class Pull:
         new = pair.stream not in self._held
         if not new:
             self._bytes -= self._held[pair.stream].size
-        self._held[pair.stream] = _Held(message, len(message.data), self._heard)
+        since = self._heard if new else self._held[pair.stream].since
+        self._held[pair.stream] = _Held(message, len(message.data), since)
         self._bytes += len(message.data)
         if new:
             self._deliver(Delivered(pair.stream, pair.consumer, message.subject, message.data))

@@ -18,7 +18,7 @@ from typing import Final
 from nats.aio.client import Client
 from nats.errors import Error
 
-from control_room.errors import NoStream
+from control_room.errors import ControlRoomError
 from control_room.intake import again, consumer, own_alarms
 from control_room.intake.consumer import Ensured
 from control_room.intake.housekeeping import Housekeeping
@@ -43,10 +43,12 @@ log = logging.getLogger("meterseal.control")
 CHECK_S: Final = 10.0
 """The consumer is looked at so often."""
 HOLD_S: Final = consumer.ACK_WAIT_S / 6
+LET_GO_S: Final = 60.0
+"""What cannot be stored for so long goes to other receivers, too: perhaps theirs is a database that answers."""
 AWAY_S: Final = 10.0
 """A broker that is away for less, as while a leader is elected, raises no alarm."""
 PAUSE_S: Final = 1.0
-NO_STREAM_S: Final = 5.0
+NOT_YET_S: Final = 5.0
 STOP_S: Final = 20.0
 HUNG_S: Final = 180.0
 """Longer than any transaction may take: the judging thread hangs, and the service manager starts the receiver anew."""
@@ -69,6 +71,7 @@ class Receiver:
         self._pull: Pull | None = None
         self._ensured: Ensured | None = None
         self._created: datetime | None = None
+        self._database: str | None = None
         self._lost_s: float | None = None
         self._failure: BaseException | None = None
         self._done: asyncio.Queue[Sequence[int]] = asyncio.Queue()
@@ -143,16 +146,18 @@ class Receiver:
             except Gone as error:
                 log.info("asking for messages again: %s", error)
                 await asyncio.sleep(PAUSE_S / 4)
-            except NoStream as error:
+            except ControlRoomError as error:  # no stream, no database, or that of another control room
                 self._away(error.sentence)
-                await asyncio.sleep(NO_STREAM_S)
+                await asyncio.sleep(NOT_YET_S)
             except (Error, OSError, TimeoutError) as error:
                 self._away(why(error))
                 await asyncio.sleep(PAUSE_S)
 
     async def _ensure(self) -> None:
         assert self._link is not None
-        ensured = await consumer.ensure(self._link, self._settings.name)
+        if self._database is None:
+            self._database = await in_thread(self._storage.identity, "identity")
+        ensured = await consumer.ensure(self._link, self._settings.name, self._database)
         name = consumer.consumer_name(self._settings.name)
         if ensured.made:
             log.warning("the consumer %s was missing, and is made again", name)
@@ -173,7 +178,7 @@ class Receiver:
                 continue
             try:
                 await self._ensure()
-            except NoStream as error:
+            except ControlRoomError as error:
                 self._away(error.sentence)
             except (Error, OSError, TimeoutError) as error:
                 self._away(why(error))
@@ -217,7 +222,7 @@ class Receiver:
         while True:
             await asyncio.sleep(HOLD_S)
             if self._pull is not None:
-                await self._pull.hold(HOLD_S)
+                await self._pull.hold(HOLD_S, LET_GO_S)
 
     def _ask(self, asked: Sequence[Again]) -> None:  # on the housekeeping thread
         link = self._link

@@ -34,19 +34,20 @@ class _Client(Handler):
     """An MQTT client that wants nothing."""
 
 
-def ensure_consumer(settings: Settings, mqtt: str | None = None) -> Ensured:
+def ensure_consumer(settings: Settings, mqtt: str | None = None, database: str | None = None) -> Ensured:
     """The consumer of this control room, made where it is missing.
 
     Args:
         settings: of the control room.
         mqtt: the address at which the broker takes MQTT clients; None: the usual port of the first of [intake] url.
+        database: which database its messages go to; None: that is not compared.
 
     Raises IntakeError: the broker cannot be reached, does not allow it, or has no stream and cannot be made to have it.
     """
-    return asyncio.run(_ensure(settings, mqtt or _usual(settings)))
+    return asyncio.run(_ensure(settings, mqtt or _usual(settings), database))
 
 
-async def _ensure(settings: Settings, mqtt: str) -> Ensured:
+async def _ensure(settings: Settings, mqtt: str, database: str | None) -> Ensured:
     access, failures = settings.intake_access(), list[BaseException]()
     try:
         async with asyncio.timeout(WITHIN_S):
@@ -55,7 +56,7 @@ async def _ensure(settings: Settings, mqtt: str) -> Ensured:
                 lost=_nothing, again=_nothing, once=True,
             )  # fmt: skip
             try:
-                return await _made(link, settings.name, mqtt, access)
+                return await _made(link, settings.name, mqtt, access, database)
             finally:
                 await link.close()
     except (Error, OSError, TimeoutError) as error:
@@ -64,14 +65,14 @@ async def _ensure(settings: Settings, mqtt: str) -> Ensured:
         raise IntakeError(Message("control-intake-fails", where=where, error=why(first))) from None
 
 
-async def _made(link: Client, name: str, mqtt: str, access: Access) -> Ensured:
+async def _made(link: Client, name: str, mqtt: str, access: Access, database: str | None) -> Ensured:
     try:
-        return await consumer.ensure(link, name)
+        return await consumer.ensure(link, name, database)
     except NoStream:
         failure = await asyncio.to_thread(partial(_connect_mqtt, mqtt, name, access))
         if failure is not None:
             raise NoStream(Message("control-no-stream-mqtt", url=mqtt, error=failure)) from None
-        return await consumer.ensure(link, name)
+        return await consumer.ensure(link, name, database)
 
 
 def _connect_mqtt(url: str, name: str, access: Access) -> Sentence | None:

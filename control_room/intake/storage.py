@@ -96,6 +96,15 @@ class Storage:
             log.info("%d messages that were refused for their key hold by another trust file", len(accepted))
         return rows[-1].id if len(rows) == CHUNK else None
 
+    def identity(self) -> str:
+        """Which database this is; on a connection of its own. Raises DatabaseError."""
+        db = self._connect()
+        try:
+            schema.demand(db)
+            return schema.identity(db)
+        finally:
+            db.close()
+
     def compare(self, ensured: Ensured, alarms: OwnAlarms) -> None:
         """Whether the database has what the consumer counts as acknowledged; on a connection of its own."""
         try:

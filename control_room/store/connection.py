@@ -27,6 +27,7 @@ _SETTINGS: Final = {
     "DateStyle": "ISO",
     "synchronous_commit": "on",  # of a replica, too, where one is named: what is acknowledged is durable
     "client_min_messages": "warning",
+    "jit": "off",  # compiling a query of ours takes seconds, its work milliseconds
     "lock_timeout": "30s",
     "idle_in_transaction_session_timeout": "10min",
 }

@@ -67,6 +67,14 @@ def demand(db: Database) -> None:
         raise DatabaseError(Message("control-database-old", where=db.where, version=version, expected=expected))
 
 
+def identity(db: Database) -> str:
+    """Which database this is: made with its tables, and kept by every copy of it."""
+    row = db.one("SELECT id::text FROM room")
+    if row is None:
+        raise DatabaseError(Message("control-database-no-identity", where=db.where))
+    return str(row[0])
+
+
 def _demand_server(db: Database) -> None:
     number = db.connection.info.server_version
     if number < LEAST_SERVER:

@@ -258,3 +258,8 @@ CREATE TABLE receivers (
     consumer timestamptz,                   -- when its consumer was made, and the latest delivery that it stored
     delivered bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
+
+-- Which database this is, so that its consumer fills no other.
+
+CREATE TABLE room (id uuid NOT NULL DEFAULT gen_random_uuid());
+INSERT INTO room DEFAULT VALUES;

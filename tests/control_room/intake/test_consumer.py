@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
-from control_room.errors import NoStream
+from control_room.errors import NoStream, OtherDatabase
 from control_room.intake import consumer
 from control_room.intake.nats_link import Plain, connect
 from control_room.intake.pull import Delivered, Gone, Pull
@@ -153,5 +153,20 @@ def test_a_server_without_tls_gets_no_login_where_tls_was_asked_for(node: Node, 
         access = Access(user="u", password_file=secret)
         with pytest.raises(Plain):
             await connect((url,), access, "test", failed=lambda _: None, lost=nothing, again=nothing, once=True)
+
+    asyncio.run(main())
+
+
+def test_one_that_fills_another_database_is_left_alone(node: Node) -> None:
+    name = next(NAMES)
+
+    async def main() -> None:
+        async with linked(node, name) as link:
+            await consumer.ensure(link, name)
+            assert (await consumer.ensure(link, name, "one")).mended  # it was nobody's
+            assert not (await consumer.ensure(link, name, "one")).mended
+            with pytest.raises(OtherDatabase):
+                await consumer.ensure(link, name, "another")
+            assert not (await consumer.ensure(link, name)).mended  # it keeps whose it is
 
     asyncio.run(main())
