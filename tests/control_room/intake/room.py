@@ -68,7 +68,7 @@ class Room:
         self.settings.path.write_text(text)
         self.db = connect(url, password)
         schema.make(self.db)
-        ensure_consumer(self.settings)
+        ensure_consumer(self.settings, database=schema.identity(self.db))
 
     def one(self, sql: Any, *values: object) -> Any:
         """The first column of the first row."""

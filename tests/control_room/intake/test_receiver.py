@@ -176,6 +176,7 @@ def test_killed_engines_are_waited_for_and_nothing_is_lost(tmp_path: Path) -> No
         with gateway(own_node, GATEWAY) as client:
             client.publish(TOPIC, message(records[:10]))
             room.until_stored(10)
+            assert room.count("alarms") == 0
             room.db.close()
             own_cluster.kill()
             client.publish(TOPIC, message(records[10:20], first=10))
