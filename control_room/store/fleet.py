@@ -10,17 +10,14 @@ from typing import Any, Final, LiteralString, NamedTuple
 from control_room.store.connection import Database
 from ledger_client.formats.checks import MAX_TIME_MS
 
+# date_part and not extract: of ten thousand rows a numeric costs 80 ms, and a float8 holds milliseconds exactly
 _ROWS: Final[LiteralString] = """
-SELECT g.name, g.id,
-    (extract(epoch FROM g.heard) * 1000)::bigint, (extract(epoch FROM g.newest) * 1000)::bigint,
-    CASE WHEN %s THEN g.status END, (extract(epoch FROM g.status_at) * 1000)::bigint,
+SELECT g.name, g.id, (date_part('epoch', g.heard) * 1000)::bigint, (date_part('epoch', g.newest) * 1000)::bigint,
+    CASE WHEN %s THEN g.status END, (date_part('epoch', g.status_at) * 1000)::bigint,
     CASE g.status->'online' WHEN 'true' THEN true WHEN 'false' THEN false END,
     CASE jsonb_typeof(g.status->'version') WHEN 'string' THEN left(g.status->>'version', 64) END,
     CASE jsonb_typeof(g.status->'oldest_without_receipt') WHEN 'number' THEN g.status->>'oldest_without_receipt' END,
-    g.clock,
-    g.records, g.repeated, g.forked, d.due, d.recorded,
-    (SELECT (extract(epoch FROM b.to_at) * 1000)::bigint FROM batches b WHERE b.gateway = g.id AND b.state = 'proven'
-        ORDER BY b.to_at DESC LIMIT 1)
+    g.clock, g.records, g.repeated, g.forked, d.due, d.recorded, (date_part('epoch', g.proven) * 1000)::bigint
 FROM gateways g LEFT JOIN days d ON d.gateway = g.id AND d.day = %s
 WHERE %s::text[] IS NULL OR g.name = ANY(%s)
 """

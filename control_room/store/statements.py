@@ -167,12 +167,16 @@ def finish(db: Database, key: Key, lease_ms: int, outcome: Outcome, now_ms: int)
     why = None if outcome.why is None else Jsonb(outcome.why.to_fields())
     row = db.one(
         "WITH before AS (SELECT gateway, batch, statement_id, state FROM batches "
-        "WHERE gateway = %s AND batch = %s AND statement_id = %s FOR UPDATE) "
-        "UPDATE batches b SET state = %s, why = %s, alarm = %s, file = coalesce(%s, b.file), unsure = %s, "
+        "WHERE gateway = %s AND batch = %s AND statement_id = %s FOR UPDATE), "
+        "after AS (UPDATE batches b SET state = %s, why = %s, alarm = %s, file = coalesce(%s, b.file), unsure = %s, "
         f"proven_at = CASE WHEN %s = 'proven' THEN coalesce(proven_at, {AT}) END, "
         f"look = CASE WHEN look = {AT} THEN {AT} ELSE look END FROM before "
         "WHERE (b.gateway, b.batch, b.statement_id) = (before.gateway, before.batch, before.statement_id) "
-        "AND (before.state <> 'proven' OR %s = 'proven') RETURNING before.state",
+        "AND (before.state <> 'proven' OR %s = 'proven') "
+        "RETURNING b.gateway, b.state, b.to_at, before.state AS before), "
+        "seen AS (UPDATE gateways g SET proven = greatest(g.proven, after.to_at) FROM after "
+        "WHERE g.id = after.gateway AND after.state = 'proven' AND after.before <> 'proven') "
+        "SELECT before FROM after",
         *key, outcome.state, why, outcome.alarm, outcome.file, outcome.unsure, outcome.state, now_ms, lease_ms,
         outcome.look_ms, outcome.state,
     )  # fmt: skip

@@ -48,6 +48,7 @@ class Server:
         self.ready = ready
         self.log = log
         self.env = env
+        self.patience_s = START_TIMEOUT_S
         self.process: subprocess.Popen[str] | None = None
         self._lines: Queue[str | None] = Queue()
 
@@ -67,7 +68,7 @@ class Server:
         """The next line that holds this text."""
         while True:
             try:
-                line = self._lines.get(timeout=START_TIMEOUT_S)
+                line = self._lines.get(timeout=self.patience_s)
             except Empty:
                 line = None
             if line is None:

@@ -10,6 +10,7 @@ CREATE TABLE gateways (
     name text COLLATE "C" NOT NULL UNIQUE,
     heard timestamptz,                      -- when something of it that holds last came in
     newest timestamptz,                     -- the latest time of its records
+    proven timestamptz,                     -- and of those in its proven batches
     clock "char",                           -- the letter of its clock in its newest record
     status jsonb,                           -- as it says itself, and since when it says so
     status_at timestamptz,

@@ -62,6 +62,8 @@ def batch(db: Database, of: int, number: int, to_ms: int, state: str) -> None:
         "to_timestamp(%s / 1000.0), to_timestamp(%s / 1000.0), %s)",
         of, number, f"{of} {number}", to_ms - MINUTE, to_ms, to_ms, to_ms, state,
     )  # fmt: skip
+    if state == "proven":
+        db.run("UPDATE gateways SET proven = greatest(proven, to_timestamp(%s / 1000.0)) WHERE id = %s", to_ms, of)
 
 
 def alarm(db: Database, of: int | None, code: str, source: str = "gateway") -> int:

@@ -47,10 +47,10 @@ CHANGES: dict[str, tuple[Level, Change]] = {
     "control-gateway-alarms": (Level.BAD, lambda db, of: alarm(db, of, "database-damaged")),
     "control-gateway-warnings": (Level.WARN, lambda db, of: alarm(db, of, "interval")),
     "control-gateway-late": (Level.BAD, lambda db, of: batch(db, of, 2, NOW_MS - 2 * HOUR, "complete")),
-    "control-gateway-none-proven": (Level.WARN, changed("DELETE FROM batches WHERE gateway = %s")),
+    "control-gateway-none-proven": (Level.WARN, changed("UPDATE gateways SET proven = NULL WHERE id = %s")),
     "control-gateway-not-proven": (
         Level.BAD,
-        changed("UPDATE batches SET to_at = to_at - interval '2 h' WHERE gateway = %s AND state = 'proven'"),
+        changed("UPDATE gateways SET proven = proven - interval '2 h' WHERE id = %s"),
     ),
     "control-gateway-polls": (Level.WARN, changed("UPDATE days SET recorded = 99 WHERE gateway = %s")),
     "control-gateway-no-coverage": (Level.WAIT, changed("DELETE FROM days WHERE gateway = %s")),

@@ -26,6 +26,8 @@ from tests.support.processes import EmbeddedLedger, Server, embedded_ledger
 from tests.system.demo_site import GatewayProcess
 
 LEDGER = "fleet-ledger"
+_PATIENCE_S = 600.0
+"""A machine that starts twenty gateways takes its time for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ def fleet(folder: Path, size: Size = Size(), *, progress: Callable[[str], Any] =
         made.receivers = [Receiver(made.settings, n) for n in range(1, size.receivers + 1)]
         made.edges = [Edge(loaded) for loaded in sites]
         for process in (*made.receivers, *(edge.process for edge in made.edges)):
+            process.patience_s = _PATIENCE_S
             stack.callback(process.close)
         start(made.receivers)
         progress(f"{size.gateways} gateways")
