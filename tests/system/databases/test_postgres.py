@@ -19,9 +19,12 @@ def one() -> Iterator[Cluster]:
 
 def test_each_test_has_an_empty_database_that_takes_the_owner_by_password_alone(postgres: Database) -> None:
     assert postgres.password_file.read_text().strip() == PASSWORD
-    assert postgres.query("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == [(0,)]
-    assert postgres.query("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") == [(False,)]
-    assert postgres.query("SELECT current_setting('fsync'), current_setting('synchronous_commit')") == [("on", "on")]
+    (found,) = postgres.query(
+        "SELECT (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace), "
+        "(SELECT rolsuper FROM pg_roles WHERE rolname = current_user), "
+        "current_setting('fsync'), current_setting('synchronous_commit')"
+    )
+    assert found == (0, False, "on", "on")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(postgres.url, password="wrong")
 
@@ -38,11 +41,12 @@ def test_what_was_committed_outlives_a_kill_and_a_stop_and_goes_with_a_database_
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
     one.start()
-    assert db.query("SELECT n FROM facts ORDER BY n") == [(1,), (2,)]
+    facts = "SELECT n FROM facts ORDER BY n"
+    assert db.query(facts) == [(1,), (2,)]
     one.stop()
     one.put_back(yesterday)
     one.start()
-    assert db.query("SELECT n FROM facts") == [(1,)]
+    assert db.query(facts) == [(1,)]
 
 
 def test_a_full_disk_refuses_rows_until_there_is_space() -> None:
