@@ -125,7 +125,9 @@ def make_dir(path: Path, name: str | None, database: str | None = None, password
         raise LedgerDirError(f"{path}: there is a ledger already", f"serve it: meterseal-ledger serve {path}")
     if password_file is not None and database is None:
         raise LedgerDirError("--password-file: has no effect without a database", "add --database URL")
-    if database is not None and not (path / ADDRESS).exists():
+    if database is not None:
+        if (path / KEY).exists():
+            raise LedgerDirError(f"{path / KEY}: has signed receipts for another log", "give a new folder")
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_address(path, database, password_file)

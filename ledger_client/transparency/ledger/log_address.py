@@ -30,10 +30,13 @@ class MissingPsycopg(LedgerClientError):
 
 
 def write_address(folder: Path, url: str, password_file: str | None) -> None:
-    """Say where a new ledger's log is, and give the folder its id. Raises ``LogError``, ``AccessError``."""
+    """Say where a new ledger's log is, and give the folder its id, which it keeps where it has one from a start that
+    was cut short. Raises ``LogError``, ``AccessError``."""
     demand_psycopg()
     from ledger_client.transparency.log.postgresql_connection import checked_url
 
+    before = address_of(folder)
+    id_ = secrets.token_hex(16) if before is None else before.folder.hex()
     lines = [
         "# The log of this ledger is in PostgreSQL, and the log names this folder by its id: docs/ledger.md",
         f"database = {quoted(checked_url(url))}",
@@ -42,7 +45,7 @@ def write_address(folder: Path, url: str, password_file: str | None) -> None:
         read_secret("--password-file", resolve(password_file, Path(), "--password-file"))
         kept = password_file if password_file.startswith(CREDENTIALS) else str(Path(password_file).absolute())
         lines.append(f"password_file = {quoted(kept)}")
-    lines.append(f'folder = "{secrets.token_hex(16)}"')
+    lines.append(f'folder = "{id_}"')
     write_text(folder / ADDRESS, "\n".join(lines) + "\n")
 
 

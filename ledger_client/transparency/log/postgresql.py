@@ -239,7 +239,14 @@ class PostgresqlStore(Store):
         except psycopg.Error as error:
             raise LedgerUnavailable(f"{self.where}: {one_line(error)}{so}") from error
         except LogError as error:
-            raise LedgerUnavailable(error.problem) from error
+            raise _unavailable(error) from error
+
+
+def _unavailable(error: LogError) -> LedgerUnavailable:
+    """The same of a log that is open."""
+    made = LedgerUnavailable(error.problem)
+    made._way_out = error.way_out
+    return made
 
 
 class _Asked(Rows):

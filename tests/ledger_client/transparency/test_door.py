@@ -15,7 +15,7 @@ from psycopg import sql
 from ledger_client.errors import LedgerClientError, LedgerUnavailable
 from ledger_client.formats.statement import statement_id
 from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
-from ledger_client.transparency.ledger.directory import open_dir, open_log
+from ledger_client.transparency.ledger.directory import LedgerDirError, make_dir, open_dir, open_log
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.log_address import ADDRESS
 from ledger_client.transparency.ledger.rotate import rotate
@@ -78,6 +78,30 @@ def test_another_ledgers_folder_is_refused(stored: Stored, tmp_path: Path) -> No
             use()
 
 
+def test_a_first_start_that_failed_goes_on_with_what_it_is_given_next(postgres: Database, tmp_path: Path) -> None:
+    folder, wrong = tmp_path / "ledger", tmp_path / "wrong"
+    wrong.write_text("guess")
+    wrong.chmod(0o600)
+    right = str(postgres.password_file)
+    for url, password in (
+        (postgres.url, None),
+        (postgres.url, str(wrong)),
+        (postgres.url.replace("meterseal_", "none_"), right),
+        (postgres.url.replace("meterseal@", "meterseal:guess@"), right),
+        ("mysql://localhost/x", right),
+    ):
+        with pytest.raises(LogError):
+            make_dir(folder, "demo", url, password)
+    assert make_dir(folder, "demo", postgres.url, right) == "demo"
+    with pytest.raises(LedgerDirError):
+        make_dir(folder, "demo", postgres.url, right)
+    with closing(open_dir(folder, "demo")) as opened:
+        Service(opened, policy_with(opened, [GATEWAY])).submit(GATEWAY.statement(0))
+    (folder / ADDRESS).unlink()
+    with pytest.raises(LedgerDirError):  # a key without its log
+        make_dir(folder, "demo", postgres.url, right)
+
+
 def test_a_copy_of_the_folder_neither_serves_nor_writes_beside_it(
     stored: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,8 +156,9 @@ def test_a_server_that_may_lose_what_it_committed_is_refused(stored: Stored, set
             assert until(lambda: of(stored).query(f"SHOW {setting}") == [("off",)])
             with pytest.raises(LedgerUnavailable, match=f"{setting} is off"):
                 ledger.submit(GATEWAY.statement(1))
-            with pytest.raises(LedgerClientError, match=f"{setting} is off"):
+            with pytest.raises(LedgerClientError, match=f"{setting} is off") as caught:
                 rotate(stored.folder)
+            assert f"{setting} = on" in caught.value.way_out
         finally:
             owner.admin(sql.SQL("ALTER SYSTEM RESET {}").format(sql.Identifier(setting)))
             owner.admin(sql.SQL("SELECT pg_reload_conf()"))
