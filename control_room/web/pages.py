@@ -118,7 +118,7 @@ class _Views:
 
     def gateway(self, asked: Asked) -> Rest[Database]:
         """One gateway: what is wrong, what is known, its meters, its newest batches."""
-        name, trusted, now_ms = asked.params["gateway"], self._site.trusted(), self._site.now_ms()
+        name, trusted, now_ms = _gateway(asked.params["gateway"]), self._site.trusted(), self._site.now_ms()
 
         def facts(db: Database) -> dict[str, Any]:
             found = _known(db, trusted, name, now_ms)
@@ -140,7 +140,7 @@ class _Views:
 
     def meter(self, asked: Asked) -> Rest[Database]:
         """One meter: its newest reading as recorded, and a chart."""
-        gateway, meter = asked.params["gateway"], asked.params["meter"]
+        gateway, meter = _gateway(asked.params["gateway"]), asked.params["meter"]
         now_ms, query = self._site.now_ms(), asked.query
 
         def facts(db: Database) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class _Views:
 
     def refused(self, asked: Asked) -> Rest[Database]:
         """What was not believed, and why; and other bytes under numbers that were there."""
-        gateway = asked.query.get("gateway") or None
+        gateway = _gateway(asked.query.get("gateway", "")) or None
         rest = partial(listed.forks, limit=ROWS, gateway=gateway)
         return self._list(asked, "refused", listed.refused, lambda db: {"forks": rest(db)})
 
@@ -183,7 +183,7 @@ class _Views:
         rows: Callable[..., Sequence[Any]],
         more: Facts = lambda db: {},
     ) -> Rest[Database]:
-        gateway, before = asked.query.get("gateway") or None, number_of(asked.query.get("before"))
+        gateway, before = _gateway(asked.query.get("gateway", "")) or None, number_of(asked.query.get("before"))
 
         def facts(db: Database) -> dict[str, Any]:
             found = rows(db, ROWS + 1, gateway=gateway, before=before)
@@ -240,6 +240,13 @@ def _worst(found: Fleet, counts: Mapping[Level, int]) -> Level:
     return Level.WARN if raised and rank(worst) > rank(Level.WARN) else worst
 
 
+def _gateway(text: str) -> str:
+    """A name that an address says. Raises NotFound: PostgreSQL has no text with this character."""
+    if "\0" in text:
+        raise NotFound(Message("gateway-unknown", gateway="U+0000"))
+    return text
+
+
 def _known(db: Database, trusted: frozenset[str], name: str, now_ms: int) -> GatewayFacts:
     found = facts_of.gateway(db, trusted, name, now_ms)
     if found is None:
@@ -248,7 +255,7 @@ def _known(db: Database, trusted: frozenset[str], name: str, now_ms: int) -> Gat
 
 
 def _meter(db: Database, gateway: str, meter: str) -> MeterRow:
-    found = meter_rows.meter_of(db, gateway, meter)
+    found = None if "\0" in meter else meter_rows.meter_of(db, gateway, meter)
     if found is None:
         raise NotFound(Message("meter-unknown", meter=meter))
     return found

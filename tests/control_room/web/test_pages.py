@@ -146,8 +146,14 @@ def test_pages_show_what_came_in_and_nothing_of_it_is_markup(room: Room) -> None
     assert "verdict good" in seen["/gateways/pv-01"]
     assert "meterseal-control load" in seen["/holes"]
     assert "database-damaged" not in seen["/gateways/pv-01"]
-    assert room.vera.get("/gateways/nobody").status == 404
-    assert room.vera.get("/gateways/pv-01/meters/nothing").status == 404
+    wrong = (
+        "/gateways/nobody",
+        "/gateways/%00",
+        "/gateways/pv-01/meters/nothing",
+        "/gateways/pv-01/meters/%00",
+        "/holes?gateway=%00",
+    )
+    assert {path: room.vera.get(path).status for path in wrong} == dict.fromkeys(wrong, 404)
 
 
 def test_an_alarm_is_acknowledged_here_by_an_installer_once(room: Room) -> None:
