@@ -90,12 +90,15 @@ def test_killed_between_commit_and_acknowledgement_it_is_repeated_and_nothing_is
 
 
 async def deliver_now(node: Node, name: str) -> None:
-    """Have the broker deliver again what is out, without waiting for the end of its time."""
+    """Have the broker deliver again the one message that is out, without waiting for the end of its time."""
     async with linked(node) as link:
-        stream, wanted = link.jetstream(), consumer.consumer_name(name)
-        config = (await stream.consumer_info(consumer.STREAM, wanted)).config
-        config.ack_wait = 1.0
-        await stream.add_consumer(consumer.STREAM, config)
+        wanted = consumer.consumer_name(name)
+        out = (await link.jetstream().consumer_info(consumer.STREAM, wanted)).delivered
+        assert out is not None
+        await link.publish(
+            f"$JS.ACK.{consumer.STREAM}.{wanted}.1.{out.stream_seq}.{out.consumer_seq}.0.0", b"-NAK"
+        )  # fmt: skip
+        await link.flush()
 
 
 def test_killed_before_the_commit_it_is_stored_by_the_next(room: Room, sender: Gateway, node: Node) -> None:
