@@ -33,6 +33,8 @@ from ledger_client.verification.trust import Trust
 GRACE_MS: Final = 3_000
 """A statement may come in before records that another receiver holds: so long nothing is missing."""
 SOON_MS: Final = 10_000
+MOST_RANGES: Final = 20_000
+"""Of one statement: a gateway of a thousand meters may start twenty times in a batch."""
 LATER_MS: Final = 3_600_000
 _UNKNOWN_CLOCK: Final = "U"
 _RESTART: Final = "control-batch-restart"
@@ -127,6 +129,8 @@ class Look:
         for meter in sorted(meters):
             if meter != GATEWAY_ITSELF and (gateway, meter) not in self._meters:
                 raise Fault(Message("control-batch-unknown-meter", meter=meter), verdict.BATCH_DIFFERS)
+        if (n := sum(map(len, meters.values()))) > MOST_RANGES:
+            raise Fault(Message("control-batch-ranges", n=n, most=MOST_RANGES), verdict.BATCH_DIFFERS)
         owners = {(gateway, meter, r.epoch) for meter, ranges in meters.items() for r in ranges}
         chains = self._db.kept(Names).chains(owners)
         return [

@@ -3,13 +3,14 @@ that wait longest. What a look at one batch comes to: ``look.py``."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from control_room.archive.files import Archive
 from control_room.completeness import verdict
 from control_room.completeness.look import Context, Look
-from control_room.errors import ArchiveError
+from control_room.errors import ArchiveError, DatabaseBusy, Unstorable
 from control_room.store import asking, holes, statements
 from control_room.store.connection import Database
 from control_room.store.raised import set_raised
@@ -17,9 +18,12 @@ from gateway.messages.message import Message
 from ledger_client import messages
 from ledger_client.verification.trust import Trust
 
+log = logging.getLogger("meterseal.control.completeness")
+
 MOST: Final = 100
 """Batches of a round."""
 LEASE_MS: Final = 60_000
+PUT_OFF_MS: Final = 600_000
 _GONE: Final[Mapping[str | None, Message]] = {
     None: Message("control-gone-not"),
     "pruned": Message("control-gone-pruned"),
@@ -61,13 +65,16 @@ class Rounds:
             except ArchiveError as error:
                 failure = error
                 break  # the next one would not be written either; the leases end in a minute
+            except (DatabaseBusy, Unstorable) as error:  # this one alone: the others are looked at
+                log.warning("batch %s of gateway %s: %s", key.batch, key.gateway, error)
+                statements.put_off(db, key, lease_ms, now_ms + PUT_OFF_MS)
         for gateway in sorted({key.gateway for key in keys}):
             self.raise_alarms(gateway, now_ms)
-        if keys:
+        if failure is not None or proven:
             active = {} if failure is None or failure.message is None else {verdict.ARCHIVE_FAILED: failure.message}
             set_raised(db, None, [verdict.ARCHIVE_FAILED], active, now_ms)
         asking.forget(db, now_ms, holes.MOST)
-        return Round(looked, proven, failure is None and (len(keys) == most or noticed == holes.MOST))
+        return Round(looked, proven, failure is None and bool(keys or noticed == holes.MOST))
 
     def look(
         self, gateway: str, batch: int, trust: Trust, now_ms: int

@@ -66,8 +66,8 @@ def follow(db: Database, key: Key, spans: Sequence[Span], now_ms: int) -> None:
     db.run(
         _MISSING + "INSERT INTO holes (gateway, meter, epoch, seqs, batch, since, next_ask) "
         f"SELECT %s, new.meter, new.epoch, new.seqs, %s, {AT}, {AT} FROM (SELECT m.meter, m.epoch, "
-        f"m.seqs - coalesce((SELECT range_agg(h.seqs) FROM holes h WHERE {_OPEN_OF} AND h.meter = m.meter "
-        "AND h.epoch = m.epoch), '{}') AS seqs FROM missing m) AS new "
+        "m.seqs - coalesce(h.seqs, '{}') AS seqs FROM missing m LEFT JOIN (SELECT meter, epoch, range_agg(seqs) "
+        f"AS seqs FROM holes WHERE {_OPEN_OF} GROUP BY 1, 2) AS h USING (meter, epoch)) AS new "
         f"WHERE NOT isempty(new.seqs) ORDER BY 2, 3 LIMIT {_ROOM}",
         *columns(spans), key.gateway, key.batch, now_ms, now_ms + FIRST_ASK_S * 1000, key.gateway, key.batch, MOST,
         key.gateway,

@@ -102,15 +102,28 @@ def take(db: Database, gateways: Mapping[str, int], statements: Sequence[JudgedS
 
 
 def claim(db: Database, now_ms: int, lease_ms: int, most: int) -> list[Key]:
-    """Take the batches that are to be looked at, the ones that wait longest first, until ``lease_ms`` (Unix ms)."""
+    """Take the batches that are to be looked at, the ones that wait longest first, until ``lease_ms`` (Unix ms); a few
+    of each gateway, so that a flood of one holds up no other."""
     rows = db.all(
-        f"UPDATE batches b SET look = {AT} FROM (SELECT gateway, batch, statement_id FROM batches "
-        f"WHERE look <= {AT} ORDER BY look LIMIT %s FOR UPDATE SKIP LOCKED) AS due "
-        "WHERE (b.gateway, b.batch, b.statement_id) = (due.gateway, due.batch, due.statement_id) "
+        "WITH due AS (SELECT gateway, batch, statement_id, look, row_number() OVER (PARTITION BY gateway "
+        "ORDER BY look) AS n FROM (SELECT gateway, batch, statement_id, look FROM batches "
+        f"WHERE look <= {AT} ORDER BY look LIMIT %s) "
+        "AS waiting), taken AS (SELECT b.gateway, b.batch, b.statement_id FROM batches b JOIN (SELECT * FROM due "
+        "WHERE n <= %s ORDER BY look LIMIT %s) AS few USING (gateway, batch, statement_id) "
+        f"WHERE b.look <= {AT} FOR UPDATE OF b SKIP LOCKED) UPDATE batches b SET look = {AT} FROM taken "
+        "WHERE (b.gateway, b.batch, b.statement_id) = (taken.gateway, taken.batch, taken.statement_id) "
         "RETURNING b.gateway, b.batch, b.statement_id",
-        lease_ms, now_ms, most,
+        now_ms, most * 20, max(1, most // 10), most, now_ms, lease_ms,
     )  # fmt: skip
     return sorted(Key(*row) for row in rows)
+
+
+def put_off(db: Database, key: Key, lease_ms: int, look_ms: int) -> None:
+    """A look came to nothing, for want of time or a lock; it is done again at ``look_ms``."""
+    db.run(
+        f"UPDATE batches SET look = {AT} WHERE look = {AT} AND gateway = %s AND batch = %s AND statement_id = %s",
+        look_ms, lease_ms, *key,
+    )  # fmt: skip
 
 
 def claim_those(db: Database, gateway: str, batch: int, lease_ms: int) -> list[Key]:

@@ -347,6 +347,31 @@ def test_a_forged_statement_of_numbers_without_end_costs_rows_within_bounds(cont
     assert sum(len(again.ranges) for again in control.asked()) == 100
 
 
+def test_a_statement_of_too_many_ranges_is_seen_and_not_looked_into(control: Room, gateway: Gateway) -> None:
+    control.file(gateway.write())
+    whole = statement_of(gateway.usual())
+    many = {METER: tuple(Range(n.to_bytes(8, "big"), 0, 0) for n in range(20_001))}
+    signed = replace(whole, batch=1, prev=gateway.prev, meters=many, size=20_001)
+    control.statement(sign_statement(signed, signer_of("gateway")))
+    assert control.round() == 1
+    assert control.batches()[1] == ("open", "control-batch-ranges", "batch-differs")
+    epochs = control.db.all("SELECT id FROM epochs")
+    assert len(epochs) == 1
+
+
+def test_a_flood_of_one_gateway_holds_up_no_other(control: Room) -> None:
+    for name in ("one", "other"):
+        control.db.run("INSERT INTO gateways (name) VALUES (%s)", name)
+    for number, name in enumerate(("one", "one", "one", "one", "other")):
+        control.db.run(
+            "INSERT INTO batches (gateway, batch, statement_id, entry, from_at, to_at, size, iat, arrived, look) "
+            "SELECT id, %s, '', '', now(), now(), 1, now(), now(), to_timestamp(%s) FROM gateways WHERE name = %s",
+            number, number, name,
+        )  # fmt: skip
+    taken = [statements.claim(control.db, 100_000, 200_000, 2) for _ in range(3)]
+    assert [[key.batch for key in keys] for keys in taken] == [[0, 4], [1], [2]]
+
+
 def test_two_receivers_come_to_the_same(control: Room, gateway: Gateway, database: engine.Database) -> None:
     paths = [gateway.write() for _ in range(30)]
     for number, path in enumerate(paths):
