@@ -26,13 +26,13 @@ from control_room.intake.nats_link import connect, why
 from control_room.intake.own_alarms import OwnAlarms
 from control_room.intake.pull import Delivered, Gone, Pull
 from control_room.intake.storage import Storage
-from control_room.intake.trust_file import EVERY_S, TrustFile
 from control_room.intake.worker import Worker
 from control_room.settings import Settings
 from control_room.store.asking import Again
 from control_room.store.connection import Database
 from control_room.store.connection import connect as connect_database
 from control_room.store.incoming.receivers import State
+from control_room.trust_file import EVERY_S, TrustFile
 from gateway.messages.message import Message
 from gateway.process.sd_notify import Manager
 from gateway.process.threads import in_thread

@@ -12,13 +12,13 @@ from control_room.errors import DatabaseError
 from control_room.intake import own_alarms
 from control_room.intake.consumer import Ensured
 from control_room.intake.own_alarms import OwnAlarms
-from control_room.intake.trust_file import TrustFile
 from control_room.intake.worker import Taken
 from control_room.judged import Judged, Stored
 from control_room.judging.judge import judge
 from control_room.store import schema
 from control_room.store.connection import Database
 from control_room.store.incoming import portions, receivers, refused_again
+from control_room.trust_file import TrustFile
 from gateway.messages.message import Message
 
 log = logging.getLogger("meterseal.control")

@@ -59,7 +59,7 @@ class Server:
     async def run(self, listener: socket.socket) -> None:
         """Serve until cancelled."""
         settings, web = self._settings, self._web
-        site = Site(settings.name, settings.trust, settings.archive, self._now_ms)
+        site = await asyncio.to_thread(Site, settings.name, settings.trust, settings.archive, self._now_ms)
         known = Users(settings.users)
         kept = SessionFile(settings.keys / FILE, Sessions(), self._now_ms)
         with suppress(ConfigError):  # of a file of users that cannot be used; each request says so
@@ -86,7 +86,11 @@ class Server:
                 )
             )
             log.info("pages at %s", _url(web, listener))
-            await server.serve(app, listener)
+            watch = asyncio.create_task(site.watch(), name="trust file")
+            try:
+                await server.serve(app, listener)
+            finally:
+                watch.cancel()
 
     def _opened(self) -> Database:
         """A connection of a thread, to the schema of this program."""

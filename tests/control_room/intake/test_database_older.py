@@ -11,9 +11,9 @@ import pytest
 from control_room.intake.consumer import Ensured
 from control_room.intake.own_alarms import DATABASE_OLDER, OwnAlarms
 from control_room.intake.storage import SLACK, Storage
-from control_room.intake.trust_file import TrustFile
 from control_room.store.connection import Database, connect
 from control_room.store.incoming import receivers
+from control_room.trust_file import TrustFile
 from tests.support.brokers import postgres
 from tests.support.evidence import trust_text
 

@@ -115,14 +115,18 @@ def test_green_only_where_all_of_them_are_well(tmp_path: Path, database: postgre
             assert 'class="verdict bad"' in vera.get("/").text
             db.run("DELETE FROM alarms WHERE id = %s", number)
             trust_file(tmp_path / "trust.toml", ["pv-01", "pv-02"])
+            site.look()
             assert 'class="verdict bad"' in vera.get("/").text, "one that was never heard"
             trust_file(tmp_path / "trust.toml", ["pv-01"])
+            site.look()
             assert 'class="verdict good"' in vera.get("/").text
             (tmp_path / "trust.toml").write_text("[[key")
+            site.look()
             page = vera.get("/").text
             assert 'class="verdict good"' not in page
             assert site.trouble is not None
             trust_file(tmp_path / "trust.toml", [])
+            site.look()
             db.run("TRUNCATE gateways CASCADE")
             assert 'class="verdict good"' not in vera.get("/").text, "no gateway at all"
             ours = "datname = current_database() AND pid <> pg_backend_pid()"
