@@ -16,6 +16,45 @@ BREACHES: dict[str, tuple[dict[str, str], str]] = {
         {"gateway.cli.demo.plant": "import firmware_sim.plant.house"},
         "gateway.cli.demo.plant:1 imports firmware_sim.plant.house",
     ),
+    "nothing stands on the control room": (
+        {"gateway.feeds.outbox": "from control_room.judged import Judged"},
+        "gateway.feeds.outbox:1 imports control_room.judged.Judged",
+    ),
+    "the control room takes the gateway's ground": (
+        {"control_room.web.site": "from gateway.clock import Clock\nfrom gateway.devices import profile"},
+        "control_room.web.site:2 imports gateway.devices.profile",
+    ),
+    "the control room loads no gateway": (
+        {
+            "control_room.web.site": "from gateway.errors import Trouble",
+            "gateway.errors": "from gateway.config import load",
+        },
+        "control_room.web.site → gateway.errors:1 imports gateway.config.load",
+    ),
+    "judging is pure": (
+        {"control_room.judging.judge": "import logging"},
+        "control_room.judging.judge:1 imports logging",
+    ),
+    "only the store speaks to PostgreSQL": (
+        {"control_room.web.site": "import psycopg", "control_room.store.connection": "import psycopg"},
+        "control_room.web.site:1 imports psycopg",
+    ),
+    "the archive knows no database": (
+        {
+            "control_room.archive.files": "from control_room.errors import ArchiveError",
+            "control_room.errors": "from control_room.store import connection",
+            "control_room.store.connection": "",
+        },
+        "control_room.archive.files → control_room.errors:1 imports control_room.store.connection",
+    ),
+    "only a ledger's log speaks to PostgreSQL": (
+        {"ledger_client.transparency.log.sqlite": "import psycopg"},
+        "ledger_client.transparency.log.sqlite:1 imports psycopg",
+    ),
+    "only the intake speaks to NATS": (
+        {"control_room.store.holes": "import nats.aio.client"},
+        "control_room.store.holes:1 imports nats.aio.client",
+    ),
     "the simulator takes the profile alone": (
         {"firmware_sim.meters.packing": "from gateway.devices import profile, decode"},
         "firmware_sim.meters.packing:1 imports gateway.devices.decode",
@@ -62,6 +101,13 @@ BREACHES: dict[str, tuple[dict[str, str], str]] = {
     "pages and feeds have no signing key": (
         {"gateway.dashboard.pages.meter": "from ledger_client.formats.cose_key import base64url, load_private_key"},
         "gateway.dashboard.pages.meter:1 imports ledger_client.formats.cose_key.load_private_key",
+    ),
+    "the frame of pages knows no gateway": (
+        {
+            "gateway.dashboard.shell.app": "from gateway.errors import Trouble",
+            "gateway.errors": "from gateway.config import load",
+        },
+        "gateway.dashboard.shell.app → gateway.errors:1 imports gateway.config.load",
     ),
     "storage knows no accounting": (
         {"gateway.storage.capacity.pruning": "from gateway.accounting.hours import ahead"},
