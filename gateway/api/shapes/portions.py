@@ -38,7 +38,7 @@ SEND_S = 10.0
 """Seconds in which a client has to take a portion."""
 PIECE = 256 * 1024
 """Bytes that the event loop hands over at a time."""
-LATE_S, REST, MOST_REST_S = 0.001, 4.0, 0.05
+LATE_S, REST, MOST_REST_S = 0.003, 2.0, 0.01
 """By how much the event loop may be late to take a portion; so many times what it was later, but no longer than that,
 the thread rests."""
 

@@ -17,7 +17,7 @@ _D = TypeVar("_D", contravariant=True)
 
 PORTION: Final = 250
 """Readings of a portion."""
-MOST_BYTES: Final = 128 * 1024
+MOST_BYTES: Final = 256 * 1024
 """… and how long it may be: readings of hundreds of values make more portions."""
 
 

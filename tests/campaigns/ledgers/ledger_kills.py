@@ -140,7 +140,7 @@ class _Rounds:
         if status == 201:
             self._receipts[statement_id(gateway.statement(batch))] = answer
         elif status not in (0, 403):
-            self.violations.append(f"{act} of {gateway.name}: the ledger answers {status}")
+            self.violations.append(f"{act} of {gateway.name}: the ledger answers {status}, {answer[:300]!r}")
 
     def _follow(self, gateway: Gateway, batch: int) -> None:
         """What has become of the gateway by now."""
