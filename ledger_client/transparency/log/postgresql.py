@@ -227,7 +227,7 @@ class PostgresqlStore(Store):
         except LedgerClientError as error:
             self._refused[which] = time.monotonic(), LedgerUnavailable(error.problem)
             raise
-        self._refused.pop(which, None)
+        self._refused.clear()  # the server is there: for the other session, too
         return made
 
     @contextmanager

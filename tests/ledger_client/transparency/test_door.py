@@ -260,7 +260,7 @@ def test_a_database_of_yesterday_is_seen_by_a_ledger_that_runs_and_so_is_its_ret
     assert CheckedLog(stored.folder).check() == {"gw": [0, 1, 2]}
 
 
-def test_a_server_that_is_full_or_killed_is_waited_for(tmp_path: Path) -> None:
+def test_a_server_that_is_full_or_killed_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with limited_cluster() as disk, database(disk.cluster, 1) as empty:
         stored = Stored(tmp_path / "ledger", empty)
         with closing(open_dir(stored.make("demo"), None)) as opened:
@@ -282,3 +282,10 @@ def test_a_server_that_is_full_or_killed_is_waited_for(tmp_path: Path) -> None:
             service.submit(GATEWAY.statement(len(held) + 1))
             assert service.submit(GATEWAY.statement(0))[1] == first
             assert CheckedLog(stored.folder).check() == {"gw": list(range(len(held) + 2))}
+            disk.cluster.kill()
+            monkeypatch.setattr(postgresql, "_PAUSE_S", 3600.0)
+            with pytest.raises(LedgerUnavailable):
+                service.submit(GATEWAY.statement(0))
+            disk.cluster.start()
+            assert service.unwritable() is None
+            assert service.submit(GATEWAY.statement(0))[1] == first, "whoever writes has found the server back"
