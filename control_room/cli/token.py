@@ -62,23 +62,12 @@ def list_(config_path: Path, as_json: bool) -> None:
     import time
 
     from control_room.settings import load_settings
-    from gateway.api.shapes.token_file import opens, read_tokens, tokens_file
-    from ledger_client.times import rfc3339_ms
+    from gateway.api.shapes.token_file import fields, opens, read_tokens, tokens_file
 
     now_ms = int(time.time() * 1000)
     found = list(read_tokens(tokens_file(load_settings(config_path).keys)).values())
     if as_json:
-        rows = [
-            {
-                "name": one.name,
-                "scope": one.scope,
-                "gateway": one.gateway,
-                "meter": one.meter,
-                "expires": None if one.expires_ms is None else rfc3339_ms(one.expires_ms),
-                "expired": one.is_expired(now_ms),
-            }
-            for one in found
-        ]
+        rows = [{**fields(one, now_ms), "gateway": one.gateway} for one in found]
         click.echo(json.dumps({"tokens": rows}))
         return
     if not found:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from control_room.store import alarms as alarm_rows
 from control_room.store import listed
@@ -22,6 +22,9 @@ from ledger_client.formats.bundle import decode_locator
 from ledger_client.formats.checks import is_name
 from ledger_client.formats.receipt import parse_receipt
 from ledger_client.formats.statement import parse_statement
+
+R = TypeVar("R", AlarmRow, HoleRow, RefusedRow)
+T = TypeVar("T")
 
 
 def batches(call: Call[Page]) -> Rest:
@@ -107,8 +110,7 @@ def alarms(call: Call[AlarmPage]) -> Rest:
         found = alarm_rows.alarms(
             db, asked.limit + 1, before=before, gateway=asked.gateway, meter=asked.meter, over=asked.state == "all"
         )
-        following = call.cursor(found[asked.limit - 1].id) if len(found) > asked.limit else None
-        return Listed[models.Alarm](items=tuple(map(alarm_of, found[: asked.limit])), next=following)
+        return _page(call, found, Listed[models.Alarm], alarm_of)
 
     return rest
 
@@ -142,8 +144,7 @@ def holes(call: Call[Page]) -> Rest:
 
     def rest(db: Database) -> Listed[models.Hole]:
         found = listed.holes(db, asked.limit + 1, gateway=asked.gateway, before=before)
-        following = call.cursor(found[asked.limit - 1].id) if len(found) > asked.limit else None
-        return Listed[models.Hole](items=tuple(map(_hole, found[: asked.limit])), next=following)
+        return _page(call, found, Listed[models.Hole], _hole)
 
     return rest
 
@@ -172,8 +173,7 @@ def refused(call: Call[Page]) -> Rest:
 
     def rest(db: Database) -> Listed[models.Refused]:
         found = listed.refused(db, asked.limit + 1, gateway=asked.gateway, before=before)
-        following = call.cursor(found[asked.limit - 1].id) if len(found) > asked.limit else None
-        return Listed[models.Refused](items=tuple(map(_refused, found[: asked.limit])), next=following)
+        return _page(call, found, Listed[models.Refused], _refused)
 
     return rest
 
@@ -189,6 +189,15 @@ def _refused(row: RefusedRow) -> models.Refused:
         key=None if row.kid is None else row.kid.hex(),
         size=row.size,
     )
+
+
+def _page(
+    call: Call[Page] | Call[AlarmPage], found: Sequence[R], shape: type[Listed[T]], item: Callable[[R], T]
+) -> Listed[T]:
+    """A page of numbered rows, of which one more than asked for was looked for."""
+    limit = call.parameters.limit
+    following = call.cursor(found[limit - 1].id) if len(found) > limit else None
+    return shape(items=tuple(map(item, found[:limit])), next=following)
 
 
 def _before(call: Call[Page] | Call[AlarmPage]) -> int | None:

@@ -150,6 +150,17 @@ def opens(one: Token) -> str:
     return f"{of}, until {rfc3339_ms(one.expires_ms)}" if one.expires_ms is not None else of
 
 
+def fields(one: Token, now_ms: int) -> dict[str, Any]:
+    """What a token opens, for programs; never the token itself, nor its hash."""
+    return {
+        "name": one.name,
+        "scope": one.scope,
+        "meter": one.meter,
+        "expires": None if one.expires_ms is None else rfc3339_ms(one.expires_ms),
+        "expired": one.is_expired(now_ms),
+    }
+
+
 class Tokens:
     """The file of tokens, read again whenever it changes. Event loop only."""
 

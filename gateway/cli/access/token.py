@@ -11,7 +11,7 @@ from typing import cast
 import click
 from rich.table import Table
 
-from gateway.api.shapes.token_file import add_token, end_ms, opens, read_tokens, remove_token, tokens_file
+from gateway.api.shapes.token_file import add_token, end_ms, fields, opens, read_tokens, remove_token, tokens_file
 from gateway.api.shapes.tokens import BITS, SCOPES, Scope
 from gateway.cli.terminal.common import CONFIG, JSON, out
 from gateway.config.load import load_config
@@ -57,17 +57,7 @@ def list_(config_path: Path, as_json: bool) -> None:
     config, now_ms = load_config(config_path), int(time.time() * 1000)
     found = list(read_tokens(tokens_file(config.keys)).values())
     if as_json:
-        rows = [
-            {
-                "name": one.name,
-                "scope": one.scope,
-                "meter": one.meter,
-                "expires": None if one.expires_ms is None else rfc3339_ms(one.expires_ms),
-                "expired": one.is_expired(now_ms),
-            }
-            for one in found
-        ]
-        click.echo(json.dumps({"tokens": rows}))
+        click.echo(json.dumps({"tokens": [fields(one, now_ms) for one in found]}))
         return
     if not found:
         click.echo(f"no tokens: meterseal token add {config_path} NAME --scope {'|'.join(SCOPES)}")
