@@ -1,0 +1,49 @@
+"""The corpus: every case comes to its verdict, and the generator writes the same bytes again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from ledger_client.errors import STEPS, TrustFileError, VerificationError
+from ledger_client.verification.trust import load_trust
+from ledger_client.verification.verify import verify
+from tests.corpus.cases import FOLDER, Case, cases
+from tests.corpus.making.writing import files
+
+
+def answer(case: Case) -> tuple[str, str | None]:
+    """What this package answers."""
+    try:
+        trust = load_trust(case.trust)
+    except TrustFileError:
+        return "trust", None
+    try:
+        verify(case.file.read_bytes(), trust, case.now)
+    except VerificationError as error:
+        return "bad", STEPS[error.step]
+    return "good", None
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_a_case_comes_to_its_verdict(case: Case) -> None:
+    assert answer(case) == case.answer, case.why
+
+
+def test_the_generator_writes_the_same_bytes_again() -> None:
+    stored = {
+        f"{name}/{path.name}": path.read_bytes()
+        for name in ("bundles", "trust", "cases")
+        for path in (FOLDER / name).iterdir()
+    }
+    assert stored == files()
+
+
+def test_the_corpus_is_as_large_as_it_is_to_be() -> None:
+    verdicts = Counter(case.verdict for case in cases())
+    assert len(cases()) >= 300
+    assert verdicts["good"] >= 30
+    assert {case.step for case in cases()} == {None, *STEPS.values()}
+    assert sum(path.stat().st_size for path in Path(FOLDER).glob("*/*") if path.suffix != ".py") <= 2_500_000
