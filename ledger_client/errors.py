@@ -19,6 +19,9 @@ LedgerClientError
 │   └── CertificateError       a certificate file does not hold, at one of its nine steps (certificates/mcert/steps.py)
 ├── TrustFileError         the trust file is wrong
 ├── KeyFileError           a private key file is missing, open to others, or not a key
+├── KeyUriError            text that names no key in a token (tokens/uri.py)
+├── TokenError             a token or a key in it cannot be used until somebody mends the cause
+├── KeyAway                a token does not sign just now
 ├── FileError              a file of evidence cannot be read, or does not hold what was asked of it
 ├── AccessError            certificate, login or proxy cannot be used (transport/access.py)
 ├── BrokerUrlError         not the address of a broker (transport/mqtt_options.py)
@@ -238,6 +241,15 @@ class KeyFileError(LedgerClientError):
     def sentence(self) -> Sentence:
         """With the file."""
         return Message("at", place=self.path, what=self.what)
+
+
+class TokenError(LedgerClientError):
+    """A token, or a key in it, cannot be used: asking again helps nothing until somebody has mended the cause."""
+
+
+class KeyAway(LedgerClientError):
+    """A token does not sign just now: it is silent, gone or failed, or lost its key. Nothing was signed; it is tried
+    again by itself."""
 
 
 class FileError(LedgerClientError):

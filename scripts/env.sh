@@ -1,6 +1,6 @@
 # Sourced by the other scripts: one virtual environment in .venv, made once and again whenever pyproject.toml changes.
 # Gives: need_system COMMAND=PACKAGE …, need_python (sets $venv), need_packages runtime|control|test, need_bench NAME, need_oracle, need_vyper,
-# need_postgresql, need_sparkplug_host, need_aiosmtpd, need_dlt645, need_dsmr, need_sunspec, need_home_assistant, need_schemathesis, need_other_python, need_anvil, need_prometheus,
+# need_postgresql, need_tpm_module, need_sparkplug_host, need_aiosmtpd, need_dlt645, need_dsmr, need_sunspec, need_home_assistant, need_schemathesis, need_other_python, need_anvil, need_prometheus,
 # need_package_tools (sets $venv_package).
 
 set -euo pipefail
@@ -202,6 +202,15 @@ need_postgresql() {
     fi
     install_system postgresql
     rm -f "$refusal"
+}
+
+# The PKCS#11 module over a TPM; its folder bears the machine's name.
+need_tpm_module() {
+    local found
+    for found in /usr/lib/*/pkcs11/libtpm2_pkcs11.so.1; do
+        if [ -e "$found" ]; then return; fi
+    done
+    install_system libtpm2-pkcs11-1
 }
 
 # Prometheus and its promtool, as Debian builds them, unpacked and not installed: no service of theirs is to run here.

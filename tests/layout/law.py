@@ -25,6 +25,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         # ledger
         "contracts",
         "transport",
+        "tokens",
         "http_server",
         "ledgers",
         "ledgers.evm",
@@ -248,6 +249,13 @@ WALLS = (
         bans=("psycopg", "psycopg_pool"),
         doors=("ledger_client.transparency.log.postgresql", "ledger_client.transparency.log.postgresql_connection"),
         reason="a ledger in SQLite and whoever verifies load no database client, which is an extra",
+    ),
+    Wall(
+        "only a session speaks to tokens",
+        around=("gateway", "ledger_client", "control_room", "firmware_sim"),
+        bans=("pkcs11",),
+        doors=("ledger_client.tokens.session",),
+        reason="a token may block for ever in C: one thread talks to it, and whoever waits for it goes on after 5 s",
     ),
     Wall(
         "only the intake speaks to NATS",

@@ -51,6 +51,10 @@ BREACHES: dict[str, tuple[dict[str, str], str]] = {
         {"ledger_client.transparency.log.sqlite": "import psycopg"},
         "ledger_client.transparency.log.sqlite:1 imports psycopg",
     ),
+    "only a session speaks to tokens": (
+        {"gateway.recording.committer": "import pkcs11"},
+        "gateway.recording.committer:1 imports pkcs11",
+    ),
     "only the intake speaks to NATS": (
         {"control_room.store.holes": "import nats.aio.client"},
         "control_room.store.holes:1 imports nats.aio.client",

@@ -24,6 +24,8 @@ NEEDS: dict[str, str] = {
     r"\b[Mm]osquitto\b": "need_system mosquitto=mosquitto",
     r"\bnats-server\b": "need_system nats-server=nats-server",
     r"/usr/lib/postgresql\b": "need_postgresql",
+    r"\bsofthsm2\b": "need_system softhsm2-util=softhsm2",
+    r"\bswtpm\b": "need_system swtpm=swtpm pkcs11-tool=opensc tpm2_dictionarylockout=tpm2-tools\nneed_tpm_module",
     r'"git"': "need_system git=git",
     r"\bntfy\b": "need_system ntfy=ntfy",
     r"\bmbpoll\b": "need_system mbpoll=mbpoll",

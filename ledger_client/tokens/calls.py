@@ -1,0 +1,247 @@
+"""Calls to tokens, one after another on one daemon thread a module, and what happens when none comes back.
+
+A call that a token does not answer cannot be ended: a stopped TPM blocks its thread in C for as long as it likes. So
+whoever waits goes on after ``Limits.call_s``, and the answer, should it come after all, is dropped. While the thread is
+stuck for that long every key of the module is away, and all who ask are refused at once.
+
+A module that fails at once (a killed TPM: GeneralError) is reset and its keys are found anew, within the same call, so
+that a power cycle that nobody noticed costs nothing. A key that is not found again is away, and tried every
+``Limits.retry_s``. A module that nobody calls is asked every ``Limits.idle_s``, so that it is known to be away before
+somebody needs it.
+
+Urgent calls come before others, however long those have waited.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+from ledger_client.errors import KeyAway, LedgerClientError, TokenError
+from ledger_client.messages import Message, Sentence
+from ledger_client.tokens.session import DeviceFailed, Module
+
+_LOG = logging.getLogger("meterseal.tokens")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds: how long a call may take, how often a key that is away is tried, how long a token is left unasked."""
+
+    call_s: float = 5.0
+    retry_s: float = 10.0
+    idle_s: float = 4.0
+
+
+STANDARD: Final = Limits()
+"""What holds in service: a token that is gone is known within 9 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """Since when a key does not sign (Unix milliseconds), and why."""
+
+    since_ms: int
+    why: Sentence
+
+
+class Key(Protocol):
+    """A key that is lost when its module is reset."""
+
+    fault: Away | None
+    """Why it is away though its module answers; set by the thread alone."""
+
+    def find(self, module: Module) -> None:
+        """Find it in its token. Raises ``DeviceFailed``, ``TokenError``, ``KeyAway``."""
+        ...
+
+    def lose(self) -> None:
+        """What was found is void."""
+        ...
+
+
+class _Call:
+    __slots__ = ("dropped", "error", "result", "returned", "work")
+
+    def __init__(self, work: Callable[[Module], Any]) -> None:
+        self.work = work
+        self.returned = threading.Lock()
+        self.returned.acquire()
+        self.dropped = False
+        self.result: Any = None
+        self.error: LedgerClientError | None = None
+
+
+class Calls:
+    """The thread of one module."""
+
+    def __init__(self, module: Path, limits: Limits) -> None:
+        self._module = Module(module)
+        self._limits = limits
+        self._turn = threading.Condition()
+        self._urgent: deque[_Call] = deque()
+        self._others: deque[_Call] = deque()
+        self._keys: list[Key] = []
+        self._busy_since: float | None = None
+        self._retry_at: float | None = None
+        self._ended = False
+        threading.Thread(target=self._run, name=f"token {module.name}", daemon=True).start()
+
+    def add(self, key: Key) -> None:
+        """Have a key that was found be found again from now on."""
+        with self._turn:
+            self._keys.append(key)
+
+    def remove(self, key: Key) -> None:
+        """Have a key be looked for no more."""
+        with self._turn:
+            self._keys.remove(key)
+
+    def end(self) -> None:
+        """Let the thread end once it is back from its call."""
+        with self._turn:
+            self._ended = True
+            self._turn.notify()
+
+    def distrust(self, key: Key, why: Sentence) -> None:
+        """Have a key be away until it is found anew: what it signed is not its signature."""
+        with self._turn:
+            key.fault = key.fault or Away(_now_ms(), why)
+            self._retry_at = time.monotonic()
+            self._turn.notify()
+
+    def stuck(self) -> Away | None:
+        """Since when the thread waits for its token, if that is longer than a call may take."""
+        since = self._busy_since
+        if since is None or (for_s := time.monotonic() - since) < self._limits.call_s:
+            return None
+        return Away(_now_ms() - round(for_s * 1000), self._silent())
+
+    def call(self, work: Callable[[Module], _T], *, urgent: bool = True) -> _T:
+        """What ``work`` gives for the module, on its thread. Raises ``KeyAway`` after ``call_s`` at most, and what
+        ``work`` raises, its ``DeviceFailed`` as ``KeyAway``."""
+        call = _Call(work)
+        with self._turn:
+            (self._urgent if urgent else self._others).append(call)
+            self._turn.notify()
+        if not call.returned.acquire(timeout=self._limits.call_s):
+            self._give_up(call)
+        if call.error is not None:
+            raise call.error
+        return call.result  # type: ignore[no-any-return]
+
+    def _give_up(self, call: _Call) -> None:
+        """Wait no more. Raises ``KeyAway``, unless the answer has come this moment."""
+        with self._turn:
+            if call.returned.acquire(blocking=False):
+                return
+            call.dropped = True
+            since = self._busy_since
+            if since is None or time.monotonic() - since < self._limits.call_s / 2:
+                raise KeyAway(Message("token-busy", limit_s=_whole(self._limits.call_s)))
+            self._refuse_all(self._silent())
+        raise KeyAway(self._silent())
+
+    def _silent(self) -> Message:
+        return Message("token-silent", limit_s=_whole(self._limits.call_s))
+
+    def _refuse_all(self, why: Sentence) -> None:
+        """Let nobody wait who is not served yet; called with the lock held."""
+        for call in (*self._urgent, *self._others):
+            call.error = KeyAway(why)
+            call.returned.release()
+        self._urgent.clear()
+        self._others.clear()
+
+    def _run(self) -> None:
+        while True:
+            with self._turn:
+                self._busy_since = None
+                call = self._next()
+                if self._ended:
+                    return
+                self._busy_since = time.monotonic()
+            if call is not None:
+                self._answer(call)
+            elif self._retry_at is not None:
+                self._restore()
+            else:
+                self._ask()
+
+    def _next(self) -> _Call | None:
+        """The next call, or ``None`` once it is time to try or to ask; called with the lock held."""
+        idle_at = time.monotonic() + self._limits.idle_s
+        while not self._ended:
+            for waiting in (self._urgent, self._others):
+                while waiting:
+                    if not (call := waiting.popleft()).dropped:
+                        return call
+            due_at = self._retry_at if self._retry_at is not None else idle_at if self._keys else None
+            left_s = None if due_at is None else due_at - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                return None
+            self._turn.wait(left_s)
+        return None
+
+    def _answer(self, call: _Call) -> None:
+        try:
+            try:
+                call.result = call.work(self._module)
+            except DeviceFailed:
+                self._restore()
+                if not call.dropped:
+                    call.result = call.work(self._module)
+        except DeviceFailed as error:
+            call.error = KeyAway(error.what)
+        except LedgerClientError as error:
+            call.error = error
+        except Exception as error:  # a fault of ours or of the library: the thread goes on for the others
+            _LOG.exception("a call to a token failed")
+            call.error = TokenError(Message("token-failed", error=type(error).__name__))
+        call.returned.release()
+
+    def _ask(self) -> None:
+        """See whether the token is there still."""
+        try:
+            self._module.ask()
+        except DeviceFailed:
+            self._restore()
+
+    def _restore(self) -> None:
+        """Reset the module and find every key anew; what is not found is away, and tried again later."""
+        with self._turn:
+            keys = list(self._keys)
+        for key in keys:
+            key.lose()
+        faults: dict[int, Sentence] = {}
+        try:
+            self._module.reset()
+        except DeviceFailed as error:
+            faults = dict.fromkeys(range(len(keys)), error.what)
+        for at, key in enumerate(keys):
+            try:
+                if at not in faults:
+                    key.find(self._module)
+            except (DeviceFailed, LedgerClientError) as error:
+                faults[at] = error.what
+        now_ms = _now_ms()
+        with self._turn:
+            for at, key in enumerate(keys):
+                since_ms = now_ms if key.fault is None else key.fault.since_ms
+                key.fault = Away(since_ms, faults[at]) if at in faults else None
+            self._retry_at = time.monotonic() + self._limits.retry_s if faults else None
+
+
+def _whole(seconds: float) -> int:
+    return max(1, round(seconds))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,147 @@
+"""Keys in a token, as ``formats.cose_key.Signer``: made in the token, used there, destroyed there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ledger_client.errors import BadSignature, KeyAway, TokenError
+from ledger_client.formats.cose_key import PublicKey, base64url
+from ledger_client.messages import Message
+from ledger_client.tokens.calls import STANDARD, Away, Calls, Limits
+from ledger_client.tokens.pin import Pin
+from ledger_client.tokens.session import Module, TokenKey
+from ledger_client.tokens.uri import KeyUriError, TokenUri
+
+_THREADS: Final[dict[Path, Calls]] = {}
+"""One for each module of the process: a module has one state, whoever uses it."""
+_ONE: Final = threading.Lock()
+
+
+def _calls(module: Path, limits: Limits) -> Calls:
+    with _ONE:
+        if module not in _THREADS:
+            _THREADS[module] = Calls(module, limits)
+        return _THREADS[module]
+
+
+class TokenSigner:
+    """A key in a token; thread-safe. What it gives was verified under ``public``: a token that signs wrongly, or
+    another key that took the place of this one, makes no evidence."""
+
+    def __init__(self, calls: Calls, uri: TokenUri, pin: Pin, key: TokenKey) -> None:
+        self._calls, self._pin = calls, pin
+        self._key: TokenKey | None = key
+        self.uri = uri
+        self.public: PublicKey = key.public
+        self.claims: Mapping[str, bool] = key.claims()
+        """What the token says of the key (CKA_LOCAL and so on, without CKA_): its claim, which any token can make."""
+        self.fault: Away | None = None
+
+    @property
+    def away(self) -> Away | None:
+        """Since when it does not sign, and why; ``None`` while it does as far as is known."""
+        return self.fault or self._calls.stuck()
+
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes R ‖ S. Raises ``KeyAway``: after 5 s, or at once while it is away."""
+        return self._sign(message, urgent=True)
+
+    @property
+    def patient(self) -> PatientSigner:
+        """The same key for what may wait until nobody else wants a signature."""
+        return PatientSigner(self)
+
+    def _sign(self, message: bytes, urgent: bool) -> bytes:
+        if (away := self.away) is not None:
+            raise KeyAway(away.why)
+        signature = self._calls.call(lambda _module: self._made(message), urgent=urgent)
+        try:
+            self.public.verify(signature, message)
+        except BadSignature:
+            why = Message("token-key-wrong", kid=base64url(self.public.kid))
+            self._calls.distrust(self, why)
+            raise KeyAway(why) from None
+        return signature
+
+    def _made(self, message: bytes) -> bytes:
+        if self._key is None:
+            raise KeyAway(self.fault.why if self.fault else Message("token-failed", error="GeneralError"))
+        return self._key.sign(message)
+
+    def find(self, module: Module) -> None:
+        """See ``calls.Key``: on the thread of its module alone."""
+        key = module.key(self.uri, self._pin)
+        if key.public.kid != self.public.kid:
+            found, wanted = base64url(key.public.kid), base64url(self.public.kid)
+            raise TokenError(Message("token-key-other", key=self.uri.key_name, kid=found, expected=wanted))
+        self._key = key
+
+    def lose(self) -> None:
+        """See ``calls.Key``."""
+        self._key = None
+
+    def close(self) -> None:
+        """Look for the key no more."""
+        self._calls.remove(self)
+
+
+@dataclass(frozen=True, slots=True)
+class PatientSigner:
+    """A key in a token whose other signatures go first."""
+
+    signer: TokenSigner
+
+    @property
+    def public(self) -> PublicKey:
+        """Its public key."""
+        return self.signer.public
+
+    def sign(self, message: bytes) -> bytes:
+        """See ``TokenSigner``."""
+        return self.signer._sign(message, urgent=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token's way in: its PKCS#11 ``module``, the file of its ``pin`` and, with it, the note of a refused one.
+
+    All three raise ``KeyAway`` where the token is not there or does not answer within 5 s, ``TokenError`` for what
+    somebody has to mend: a refused PIN, no such key, or two.
+    """
+
+    module: Path
+    pin: Pin
+    limits: Limits = STANDARD
+
+    def open(self, uri: TokenUri) -> TokenSigner:
+        """The key that ``uri`` names, once it has shown by a signature that it is that of its public key."""
+        calls = _calls(self.module, self.limits)
+        signer = calls.call(lambda module: TokenSigner(calls, uri, self.pin, module.key(uri, self.pin)))
+        calls.add(signer)
+        return signer
+
+    def generate(self, uri: TokenUri, alg: int | None = None) -> TokenSigner:
+        """A new key under the label of ``uri``, which names its role: Ed25519 where the token has it, else P-256, or
+        ``alg`` (−8, −7). It cannot be extracted."""
+        if uri.object is None:
+            raise KeyUriError(Message("key-uri-no-key"))
+        calls = _calls(self.module, self.limits)
+        signer = calls.call(lambda module: TokenSigner(calls, uri, self.pin, module.generate(uri, self.pin, alg)))
+        calls.add(signer)
+        return signer
+
+    def destroy(self, uri: TokenUri) -> None:
+        """Destroy the key and its public key, for ever."""
+        _calls(self.module, self.limits).call(lambda module: module.destroy(uri, self.pin))
+
+
+def forget_modules() -> None:
+    """End all threads; for whoever gives a module another configuration in the same process."""
+    with _ONE:
+        for calls in _THREADS.values():
+            calls.end()
+        _THREADS.clear()
