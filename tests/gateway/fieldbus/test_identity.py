@@ -140,9 +140,9 @@ def test_another_device_gives_no_value_on_the_wire(tmp_path: Path, spoil: Callab
         async with running(spec) as (_, polls):
             await polls.until(lambda poll: poll.missed == "exchanged")
         pty.unplug()
-        return [poll.missed for poll in polls if poll.missed != "stopped"]
+        return [poll.missed for poll in polls if poll.missed not in ("stopped", "timeout")]
 
-    missed = asyncio.run(read())
+    missed = asyncio.run(read())  # a poll that a busy machine answers too late says nothing here
     first = missed.index("exchanged")
     assert 1 <= first <= 2, "a copy that comes at once is known in the poll itself"
     assert set(missed[:first]) == {None}
