@@ -249,7 +249,7 @@ def _update_gateways(
     stated = {gateways[status.gateway]: Jsonb(dict(status.fields)) for status in statuses}
     numbers = sorted(gateways.values())
     db.run(
-        "WITH locked AS (SELECT id FROM gateways WHERE id = ANY(%s) ORDER BY id FOR UPDATE) "
+        "WITH locked AS (SELECT id FROM gateways WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE) "
         "UPDATE gateways g SET heard = greatest(g.heard, %s), newest = greatest(g.newest, new.newest), "
         "clock = CASE WHEN new.newest >= coalesce(g.newest, new.newest) THEN new.clock ELSE g.clock END, "
         "records = g.records + new.records, repeated = g.repeated + new.repeated, forked = g.forked + new.forked, "

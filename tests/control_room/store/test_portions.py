@@ -179,6 +179,16 @@ def both(database: postgres.Database, db: Database) -> Iterator[tuple[Database, 
     other.close()
 
 
+def test_a_portion_does_not_wait_for_one_that_only_names_its_gateway(both: tuple[Database, Database]) -> None:
+    """What a row refers to is locked against its removal. Two portions have that lock before either counts."""
+    one, other = both
+    store(one, [readings([1])], T0_MS)
+    one.run("SET lock_timeout = '2s'")
+    with other.transaction():
+        other.run("SELECT FROM gateways FOR KEY SHARE")
+        assert store(one, [readings([2])], T0_MS) == Stored(new=1)
+
+
 def mixed() -> list[Judged]:
     """Messages of two gateways and three meters each, with every kind of fact: each pair of portions meets at some of
     all that is locked."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -111,10 +112,15 @@ class Cluster(Server):
         """End it as a power cut does: all of its processes at once."""
         assert self.process is not None, "postgresql does not run"
         self._signal(signal.SIGSTOP)  # no new process of its while they are counted
+        workers = list[int]()
         for pid in children(self.process.pid):
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                workers.append(os.pidfd_open(pid))
+                signal.pidfd_send_signal(workers[-1], signal.SIGKILL)
         super().kill()
+        for worker in workers:  # a start finds their shared memory in use until the last one has gone
+            select.select([worker], [], [])
+            os.close(worker)
 
     def restart(self) -> None:
         """``stop`` and ``start``."""
