@@ -40,10 +40,9 @@ class Node(BrokerServer):
             f'mqtt {{ listen: "127.0.0.1:{self.port}", stream_replicas: {size} }}\n'
         )
         if size > 1:
-            peers = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
-            text += (
-                f'cluster {{ name: c, pool_size: -1, listen: "127.0.0.1:{routes[number - 1]}", routes: [{peers}] }}\n'
-            )
+            here = routes[number - 1]  # not among its peers: it would count itself twice, and want a fourth copy (2.10)
+            peers = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes if port != here)
+            text += f'cluster {{ name: c, pool_size: -1, listen: "127.0.0.1:{here}", routes: [{peers}] }}\n'
         config.write_text(text + extra)
         command = [str(NATS), "-c", str(config)]
         super().__init__(
