@@ -22,6 +22,7 @@ from gateway.process.threads import share_heap
 from gateway.recording.committer import RETRY_MS
 from gateway.startup import line_plan, meter_places
 from gateway.startup.preflight import allow_files, prepare
+from ledger_client.collector import seldom
 from ledger_client.formats.record import Event
 
 log = logging.getLogger("meterseal.agent")
@@ -42,6 +43,7 @@ async def run(config: Config) -> None:
         for warning in plan.warnings:
             log.warning("%s: %s", plan.line, warning)
     with ExitStack() as held:
+        held.enter_context(seldom())  # a look through what pages and meters keep holds up every line
         held.enter_context(instance_lock.take(config.data))
         meter_places.note(config.data, ready.specs)
         stop = asyncio.Event()
