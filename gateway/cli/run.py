@@ -19,8 +19,10 @@ from gateway.field_types import duration_ms
 def run(config_path: Path) -> None:
     """Poll, sign, store, seal and anchor until stopped (SIGTERM or Ctrl-C)."""
     from gateway.agent import main as agent
+    from gateway.process.loop_turns import watched_loop
 
-    asyncio.run(agent.run(load_config(config_path)))
+    with asyncio.Runner(loop_factory=watched_loop) as runner:
+        runner.run(agent.run(load_config(config_path)))
 
 
 @click.command()

@@ -3,8 +3,8 @@
 A list may be as long as the database, and its client as slow as it likes: so no list is ever whole in memory, none
 holds a state of the database longer than for a portion, and no client gets a second portion while another waits for its
 first. The thread is a database reader with nothing else to do (``Reader``): pages never wait for it. Between two
-portions only their client is waited for, and for ``SEND_S`` at most. Where the event loop, which reads the meters, is
-late to take a portion, the thread rests before the next one: lists are what can wait.
+portions only their client is waited for, and for ``SEND_S`` at most. Lists are what can wait: their longest work is
+done between two turns of the event loop (``gateway.process.loop_turns``), which reads the meters.
 
 The first portion is made before the answer begins, so that what is wrong is a refusal with its status. What goes wrong
 behind it ends the list early, and its last line says so: a list without its end looks like a whole one.
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -38,9 +37,6 @@ SEND_S = 10.0
 """Seconds in which a client has to take a portion."""
 PIECE = 256 * 1024
 """Bytes that the event loop hands over at a time."""
-LATE_S, REST, MOST_REST_S = 0.003, 2.0, 0.01
-"""By how much the event loop may be late to take a portion; so many times what it was later, but no longer than that,
-the thread rests."""
 
 
 class TooMany(Declined):
@@ -83,16 +79,12 @@ class Listing(Protocol[_D]):
 class Portions(Generic[D]):
     """Writes lists by the ``reader``, a thread for them alone."""
 
-    def __init__(
-        self, reader: Reader[D], most: int = MOST, send_s: float = SEND_S, now_s: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._reader, self._most, self.send_s, self._now_s = reader, most, send_s, now_s
+    def __init__(self, reader: Reader[D], most: int = MOST, send_s: float = SEND_S) -> None:
+        self._reader, self._most, self.send_s = reader, most, send_s
         self.open = 0
         """Lists that are being written."""
         self.cut = 0
         """Clients that were disconnected because they did not take a portion."""
-        self.rest_s = 0.0
-        """For which the thread rests; set by the event loop, read by the thread."""
 
     async def answer(self, listing: Listing[D], holds: Callable[[], bool] = lambda: True) -> Response:
         """The answer whose body is this list. ``holds``: whether whoever asked may still have it; where not, the
@@ -111,7 +103,7 @@ class Portions(Generic[D]):
                 listing.begin(store)
                 return listing.portion(store)
 
-            first = await self._made(begin)
+            first = await self._reader.call(begin)
         except BaseException:
             self.open -= 1
             raise
@@ -120,23 +112,11 @@ class Portions(Generic[D]):
     async def next(self, listing: Listing[D]) -> tuple[bytes, bool]:
         """The next portion, and whether it is the last one."""
         try:
-            data = await self._made(listing.portion)
+            data = await self._reader.call(listing.portion)
         except GatewayError as error:
             log.info("a list ends early: %s", error)
             return listing.cut_short(error), True
         return data, listing.over
-
-    async def _made(self, portion: Callable[[D], bytes]) -> bytes:
-        """A portion, and how long the thread is to rest before the next."""
-
-        def made(store: D) -> tuple[bytes, float]:
-            time.sleep(self.rest_s)
-            return portion(store), self._now_s()
-
-        data, ended_s = await self._reader.call(made)
-        late_s = self._now_s() - ended_s - LATE_S
-        self.rest_s = min(max(0.0, REST * late_s), MOST_REST_S)
-        return data
 
 
 class _Written(Response):

@@ -10,6 +10,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from gateway.api.shapes.reading_lines import ReadingLines
 from gateway.api.shapes.reading_writers import CUT_SHORT, MEDIA, ItemsWriter, MakeWriter, Writer
 from gateway.errors import GatewayError
+from gateway.process.loop_turns import between_turns
 
 D = TypeVar("D")
 R = TypeVar("R")
@@ -74,6 +75,7 @@ class ReadingList(Generic[D, R]):
         if not self._rows and not self._source.over:
             self._rows.extend(self._source.take(store, PORTION))
         while self._rows and self._file.tell() < MOST_BYTES:
+            between_turns()
             reading = self._source.lines(self._rows.popleft())
             if reading is not None:
                 self._writer.write(reading)

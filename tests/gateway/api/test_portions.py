@@ -274,29 +274,3 @@ def test_portions_of_long_readings_are_no_longer_than_others(tmp_path: Path) -> 
     assert max(map(len, found)) < MOST_BYTES + longest
     assert b"".join(found).count(b"\n") == 1 + 1 + 30 * 200
     hands.end()
-
-
-class Inline:
-    """A reader in the event loop itself, which takes what is made so much later."""
-
-    def __init__(self) -> None:
-        self.now_s = self.late_s = 0.0
-
-    async def call(self, function: Callable[[Database], T]) -> T:
-        found = function(cast(Database, None))
-        self.now_s += self.late_s
-        return found
-
-
-def test_while_the_event_loop_is_late_the_thread_rests_and_no_longer() -> None:
-    async def test() -> None:
-        reader = Inline()
-        portions = Portions(reader, now_s=lambda: reader.now_s)
-        numbers, rests = Numbers("a", [], 9, 1, threading.Event()), list[float]()
-        for late_s in (0.0005, 0.006, 5.0, 0.0):
-            reader.late_s = late_s
-            await portions.next(numbers)
-            rests.append(portions.rest_s)
-        assert rests == pytest.approx([0.0, 0.006, 0.01, 0.0])
-
-    asyncio.run(test())

@@ -1,0 +1,55 @@
+"""Turns of the event loop, and threads that work only between them.
+
+All threads of a process share one interpreter. The event loop gives it away at each system call, and a turn in which a
+hundred meters are due has hundreds: beside a thread that computes, each of them waits for it. So a thread whose work
+can wait asks here, between two pieces of it, whether a turn is under way, and sleeps until it is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from typing import Any, Final
+
+MOST_S: Final = 0.05
+"""Seconds that a thread waits at most: turns without a pause between them may not hold it up for ever."""
+_LOOK_S: Final = 0.0001
+"""After which a thread looks first; each time twice as long: most turns are short."""
+_LONGEST_LOOK_S: Final = 0.002
+
+_under_way = False
+
+
+class _Selector(selectors.DefaultSelector):
+    """Where the loop waits between two turns."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, Any]]:
+        """Wait; that is the end of one turn, and the beginning of the next."""
+        global _under_way
+        _under_way = False
+        try:
+            return super().select(timeout)
+        finally:
+            _under_way = True
+
+    def close(self) -> None:
+        """The loop has ended."""
+        global _under_way
+        _under_way = False
+        super().close()
+
+
+def watched_loop() -> asyncio.AbstractEventLoop:
+    """A new event loop whose turns ``between_turns`` knows: the one of a process that reads meters."""
+    return asyncio.SelectorEventLoop(_Selector())
+
+
+def between_turns(most_s: float = MOST_S) -> None:
+    """Return between two turns of the watched loop, or after ``most_s`` seconds; at once without such a loop. For other
+    threads than the loop's own."""
+    if _under_way:
+        until_s, look_s = time.monotonic() + most_s, _LOOK_S
+        while _under_way and time.monotonic() < until_s:
+            time.sleep(look_s)
+            look_s = min(2 * look_s, _LONGEST_LOOK_S)
