@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from ledger_client.cli.terminal.options import FORCE, UsageError, demand_replaceable
+from ledger_client.cli.terminal.trusted import load_in_force, trusting
 from ledger_client.errors import FileError, LedgerClientError, VerificationError
 from ledger_client.verification.explain import clean
-from ledger_client.verification.trust import Trust, load_trust
+from ledger_client.verification.trust import Trust
 
 if TYPE_CHECKING:
     from ledger_client.balance.form import Form
@@ -29,8 +30,7 @@ _PAGE_MARK: Final = b"default-src 'none'; style-src 'unsafe-inline'; script-src 
 
 _OPTIONS = (
     click.argument("form", metavar="BALANCE.toml", type=click.Path(path_type=Path)),
-    click.option("--trust", "trust_file", required=True, metavar="TRUST.toml", type=click.Path(path_type=Path),
-                 help="believed, and nothing else"),
+    trusting(help="believed, and nothing else"),
     click.option("-o", "--output", metavar="DIR", type=click.Path(path_type=Path),
                  help=f"where {JSON_FILE}, {CSV_FILE} and {PAGE_FILE} go"),
     click.option("--lang", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="of the page"),
@@ -89,7 +89,7 @@ def _run(
     from ledger_client.balance.writing import attested
 
     _demand_together(sign=sign, folder=folder, registry=registry, ca=ca, claim=claim, output=output)
-    trust = load_trust(trust_file)
+    trust = load_in_force(trust_file)
     read = parse_form(_form_bytes(form), factors.load())
     try:
         result, notes = _made(read, form.parent, trust, judged=judged)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ledger_client.cli.terminal.options import UsageError, access, addresses
+from ledger_client.cli.terminal.trusted import load_in_force, trusting
 from ledger_client.click_help import Grouped
 from ledger_client.errors import LedgerClientError, VerificationError
 from ledger_client.formats.checks import is_ledger_name, is_name
@@ -275,7 +276,7 @@ def _show_parties(node: Node, contract: bytes, facts: dict[str, Any], names: tup
 @evm.command("check-log")
 @CONTRACT
 @click.argument("root", type=_root)
-@click.option("--trust", "trust_file", required=True, metavar="trust.toml", type=click.Path(path_type=Path))
+@trusting("trust.toml")
 @click.option("--ledger", required=True, metavar="NAME=URL", help="whose log it is of, and where that ledger serves")
 @click.option(
     "--confirmations", type=click.IntRange(1), help="from so many blocks on it counts  [default: chain's word]"
@@ -293,11 +294,10 @@ def check_log(
     from ledger_client.online.log_on_chain import grown_from, written
     from ledger_client.times import rfc3339
     from ledger_client.transport.access import demand_http
-    from ledger_client.verification.trust import load_trust
 
     ((name, url),) = addresses("--ledger", [ledger]).items()
     demand_http("--rpc", rpc)
-    way, trust = access(ca, [url, rpc]), load_trust(trust_file)
+    way, trust = access(ca, [url, rpc]), load_in_force(trust_file)
     try:
         what = written(root, contract, Node(rpc, way), confirmations)
         head = grown_from(what, name, trust, LogClient(url, way))

@@ -11,19 +11,18 @@ from pathlib import Path
 import click
 
 from ledger_client.cli.terminal.options import FORCE, demand_replaceable, write_output
+from ledger_client.cli.terminal.trusted import load_in_force, trusting
 from ledger_client.errors import FileError, VerificationError
 from ledger_client.verification.explain import clean
-from ledger_client.verification.trust import load_trust
 
 _PATH = click.Path(path_type=Path)
-_TRUST = click.option("--trust", "trust_file", required=True, type=_PATH, metavar="TRUST.toml")
 _OUTPUT = click.option("-o", "--output", required=True, metavar="FILE", type=_PATH, help="where to")
 
 
 @click.command()
 @click.argument("log", metavar="LOG", type=_PATH)
 @click.argument("files", nargs=-1, required=True, type=_PATH)
-@_TRUST
+@trusting()
 @_OUTPUT
 @FORCE
 def energytag(log: Path, files: tuple[Path, ...], trust_file: Path, output: Path, force: bool) -> None:
@@ -42,7 +41,7 @@ def energytag(log: Path, files: tuple[Path, ...], trust_file: Path, output: Path
     from ledger_client.transparency.ledger.directory import open_log
     from ledger_client.transparency.log.log import Log
 
-    trust = load_trust(trust_file)
+    trust = load_in_force(trust_file)
 
     def made() -> tuple[bytes, str]:
         found = [one.sources for one in signed(files, trust, int(time.time())).values()]
@@ -63,7 +62,7 @@ def energytag(log: Path, files: tuple[Path, ...], trust_file: Path, output: Path
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=_PATH)
-@_TRUST
+@trusting()
 @click.option("--rows", multiple=True, required=True, metavar="FILE.mrows", type=_PATH,
               help="the rows of a statement; may be given again")  # fmt: skip
 @click.option("--document", "documents", multiple=True, metavar="FILE", type=_PATH,
@@ -85,7 +84,7 @@ def irec(
     from ledger_client.recompute.proven import proven
     from ledger_client.recompute.sources import files_read
 
-    trust = load_trust(trust_file)
+    trust = load_in_force(trust_file)
 
     def made() -> tuple[bytes, str]:
         found = proven(files, rows, trust, int(time.time()))

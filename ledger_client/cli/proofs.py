@@ -21,13 +21,14 @@ from ledger_client.cli.terminal.options import (
     moment,
     write_output,
 )
+from ledger_client.cli.terminal.trusted import load_in_force, trusting
 from ledger_client.errors import STEPS, VerificationError
 from ledger_client.formats.batch_file import is_batch
 from ledger_client.formats.bundle import is_bundle
 from ledger_client.verification.as_json import failure_json, verified_json
 from ledger_client.verification.explain import clean, facts_in_words, steps_in_words
 from ledger_client.verification.online_facts import NOTHING_ASKED, OnlineFacts
-from ledger_client.verification.trust import Trust, load_trust
+from ledger_client.verification.trust import Trust
 from ledger_client.verification.verify import verify as verify_bundle
 
 MAX_FILE = 2 * 1024 * 1024  # what is read of a file that may not be a bundle at all
@@ -56,7 +57,7 @@ def _ways_to_ask(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.argument("file", metavar="FILE.mseal", type=click.Path(path_type=Path))
-@click.option("--trust", "trust_file", required=True, metavar="trust.toml", type=click.Path(path_type=Path))
+@trusting("trust.toml")
 @click.option("--kind", type=click.Choice(["reading", "coverage", "event"]), help="demand this kind of record")
 @click.option("--online", is_flag=True, help="ask all ledgers whether they hold it, and no other")
 @_ways_to_ask
@@ -72,7 +73,7 @@ def verify(
     """
     asking = _asking(logs, nodes, ca, offline_ok=offline_ok) if online else None
     _demand_online(online, logs, nodes, ca, offline_ok=offline_ok)
-    trust = load_trust(trust_file)
+    trust = load_in_force(trust_file)
     for warning in trust.warnings:
         click.echo(f"warning: {trust.source}: {warning}", err=True)
     try:
@@ -88,7 +89,7 @@ def verify(
 
 @click.command()
 @click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--trust", "trust_file", required=True, metavar="trust.toml", type=click.Path(path_type=Path))
+@trusting("trust.toml")
 @click.option("--gateway", metavar="NAME", help="the files must be this gateway's; without --from from its batch 0 on")
 @click.option("--from", "begin", metavar="TIME", help="they must reach back to then, as 2026-11-24T12:00:00Z")
 @click.option("--to", "end", metavar="TIME", help="they must reach until then")
@@ -114,7 +115,7 @@ def audit(
     _demand_online(online, logs, nodes, ca, offline_ok=offline_ok)
     from_ms = None if begin is None else moment("--from", begin) * 1000
     to_ms = None if end is None else moment("--to", end) * 1000
-    trust = load_trust(trust_file)
+    trust = load_in_force(trust_file)
     for warning in trust.warnings:
         click.echo(f"warning: {trust.source}: {warning}", err=True)
     wanted = audits.Wanted(gateway, from_ms, to_ms, allow_resume)

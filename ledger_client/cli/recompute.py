@@ -11,12 +11,12 @@ from pathlib import Path
 import click
 
 from ledger_client.cli.terminal.options import UsageError, demand_replaceable, moment, write_output
-from ledger_client.verification.trust import load_trust
+from ledger_client.cli.terminal.trusted import load_in_force, trusting
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
-@click.option("--trust", "trust_file", required=True, type=click.Path(path_type=Path), metavar="TRUST.toml")
+@trusting()
 @click.option("--gateway", "gateways", multiple=True, metavar="NAME", help="there have to be batches of it, again")
 @click.option(
     "--period", metavar="2026|2026-10|A/B", help="all of it has to be stated; A and B as 2026-09-30T16:00:00Z"
@@ -50,7 +50,7 @@ def recompute(
     for path, kind, begins in ((page, "page", b"<!doctype html>"), (inputs, "table of inputs", b'"gateway","plan"')):
         if path is not None:
             demand_replaceable(path, kind, _begins_with(begins), force=False)
-    trust, asked, now = load_trust(trust_file), None if period is None else _asked(period), int(time.time())
+    trust, asked, now = load_in_force(trust_file), None if period is None else _asked(period), int(time.time())
     with seldom():
         verdict = judge(paths, trust, now, gateways=gateways, period=asked)
     if page is not None:

@@ -9,15 +9,15 @@ from pathlib import Path
 import click
 
 from ledger_client.cli.terminal.options import FORCE, UsageError, demand_replaceable, write_output
+from ledger_client.cli.terminal.trusted import load_in_force, trusting
 from ledger_client.errors import FileError, VerificationError
 from ledger_client.verification.explain import clean
-from ledger_client.verification.trust import load_trust
 
 
 @click.command()
 @click.argument("kind", type=click.Choice(["hours", "periods", "mrr", "cn-monthly", "gec-monthly", "fuel"]))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--trust", "trust_file", required=True, type=click.Path(path_type=Path), metavar="TRUST.toml")
+@trusting()
 @click.option("--rows", multiple=True, required=True, metavar="FILE.mrows", type=click.Path(path_type=Path),
               help="the rows of a statement; may be given again")  # fmt: skip
 @click.option("-o", "--output", required=True, metavar="FILE", type=click.Path(path_type=Path), help="- for stdout")
@@ -42,7 +42,7 @@ def table(
 
     if bom and as_json:
         raise UsageError("--bom has no effect with --json", "leave one of them out")
-    trust = load_trust(trust_file)
+    trust = load_in_force(trust_file)
     try:
         found = proven(files, rows, trust, int(time.time()))
         made = KINDS[kind](found.statements)

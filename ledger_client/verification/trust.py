@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,12 +24,29 @@ _NAMES: Final = {
     **dict.fromkeys(PARTY_ROLES, ("party",)),
 }  # fmt: skip
 _KEY_COMMON: Final = {"role", "public", "valid_from", "valid_to", "revoked", "revoked_reason"}
+HARDWARE: Final = "hardware"
+_MOST_TEXT: Final = 1024  # characters of an identity, or of evidence
+_HELD: Final = ("held", "held_by", "held_at", "evidence")
+_HELD_IN_POLICY: Final = ("held", "evidence")
 _MORE: Final = {"ledger": ("kid",), "meter": ("identity",)}
 _CHAIN: Final = ("ledger", "chain_id", "contract", "sender", "confirmations")
 MAX_FILE: Final = 64 << 20  # bytes, some 200,000 keys
 
 
 Place = tuple[str, str | None, str | None, str | None, str | None, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Somebody answers for it that a private key is in hardware that does not give it out: ``by`` (a ledger's name),
+    from ``at`` (Unix seconds) on, because of ``evidence``: what was looked at, where it is known.
+
+    ``by`` and ``at`` are None in a ledger's own policy.toml: there it is this ledger, from its log's entry on.
+    """
+
+    by: str | None
+    at: int | None
+    evidence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +68,8 @@ class TrustKey:
     """Of the device that a meter's key was enrolled for, where it was known."""
     party: str | None = None
     """Of one of ``PARTY_ROLES``: who signs claims with it. A name of a party is of another kind than a gateway's."""
+    held: Held | None = None
+    """None: nobody answers for more than a file that can be copied. Never of a party's key."""
 
     @property
     def place(self) -> Place:
@@ -78,7 +97,8 @@ class Trust:
     """A trust file that was read: ``receipts`` is k, ``ledgers`` the list, ``warnings`` what a reader should know.
 
     ``max_delay_s``: so many seconds may lie between a record's time and its ledgers' (None: any number). ``attested``:
-    so many verifiers must have attested a certificate's statement. ``registries``: chains of claims.
+    so many verifiers must have attested a certificate's statement. ``registries``: chains of claims. ``made`` and
+    ``expires`` (Unix seconds; None: not said) are facts here; ``trust_dates`` judges by them.
     """
 
     receipts: int
@@ -90,6 +110,8 @@ class Trust:
     max_delay_s: int | None = None
     attested: int = 0
     registries: tuple[Chain, ...] = ()
+    made: int | None = None
+    expires: int | None = None
     _index: dict[Place, TrustKey] = field(init=False, repr=False, compare=False)
     _gateways: frozenset[str] = field(init=False, repr=False, compare=False)
 
@@ -129,20 +151,24 @@ def load_trust(path: str | Path, *, anchored: bool = True) -> Trust:
         raise TrustFileError(str(path), "", error.sentence) from None
 
 
-def parse_trust(text: str, source: str, *, anchored: bool = True) -> Trust:
-    """Read the text of a trust file that came from ``source``, as ``load_trust`` does."""
+def parse_trust(text: str, source: str, *, anchored: bool = True, of_ledger: bool = False) -> Trust:
+    """Read the text of a trust file that came from ``source``, as ``load_trust`` does.
+
+    ``of_ledger``: the ``[[key]]`` entries are those of a ledger's policy.toml, where ``held`` is that ledger's word.
+    """
     try:
         document = toml_of(text)
     except NotToml as error:
         raise TrustFileError(source, "", Message("trust-not-toml", error=error.sentence)) from None
-    return _Reader(source).trust(document, anchored=anchored)
+    return _Reader(source, of_ledger).trust(document, anchored=anchored)
 
 
 class _Reader:
     """Turns the document into facts; every refusal names the file."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, of_ledger: bool) -> None:
         self.source = source
+        self.of_ledger = of_ledger
 
     def refuse(self, key: str, what: Message) -> NoReturn:
         raise TrustFileError(self.source, key, what)
@@ -157,14 +183,17 @@ class _Reader:
         self.one_ledger_a_contract(chains)
         warnings = tuple(_warnings(receipts, ledgers, keys, chains))
         attested = self.attested(document.get("policy", {}))
+        made, expires = self.dates(document.get("policy", {}))
         anchors, registries = (tuple(c for c in chains if bool(c.sender) is kind) for kind in (True, False))
-        return Trust(receipts, ledgers, keys, anchors, warnings, self.source, max_delay, attested, registries)
+        return Trust(
+            receipts, ledgers, keys, anchors, warnings, self.source, max_delay, attested, registries, made, expires
+        )
 
     def policy(self, document: Mapping[str, Any], *, anchored: bool) -> tuple[int, tuple[str, ...], int | None]:
         policy = document.get("policy", {} if not anchored else None)
         if not isinstance(policy, dict):
             self.refuse("policy", Message("trust-policy-missing"))
-        self.known(policy, "policy", ("receipts", "ledgers", "max_delay", "attested"))
+        self.known(policy, "policy", ("receipts", "ledgers", "max_delay", "attested", "made", "expires"))
         max_delay = self.max_delay(policy["max_delay"]) if "max_delay" in policy else None
         if not anchored and not policy.get("ledgers"):
             return 1, (), max_delay
@@ -179,6 +208,13 @@ class _Reader:
         if type(value) is not int or value < 0:
             self.refuse("policy.attested", Message("trust-attested", value=repr(value)))
         return value
+
+    def dates(self, policy: Mapping[str, Any]) -> tuple[int | None, int | None]:
+        """When the file was made, and until when it counts."""
+        made, expires = (self.time(policy[k], f"policy.{k}") if k in policy else None for k in ("made", "expires"))
+        if made is not None and expires is not None and expires <= made:
+            self.refuse("policy.expires", Message("trust-expires-early"))
+        return made, expires
 
     def max_delay(self, value: object) -> int:
         try:
@@ -215,9 +251,10 @@ class _Reader:
         if not isinstance(role, str) or role not in _NAMES:
             self.refuse(f"{where}.role", Message("trust-role", value=repr(role)))
         names = _NAMES[role]
-        self.known(table, where, (*sorted(_KEY_COMMON), *names, *_MORE.get(role, ())))
+        held = () if role in PARTY_ROLES else _HELD_IN_POLICY if self.of_ledger else _HELD
+        self.known(table, where, (*sorted(_KEY_COMMON), *names, *_MORE.get(role, ()), *held))
         for name in names:
-            self.name(table, where, name)
+            self.name(table, where, name, is_ledger_name if name == "ledger" else is_name)
         if table.get("meter") == GATEWAY_ITSELF:
             self.refuse(f"{where}.meter", Message("trust-meter-name", name=GATEWAY_ITSELF))
         public = self.public(table.get("public"), f"{where}.public")
@@ -225,13 +262,29 @@ class _Reader:
         kid = self.kid(table["kid"], f"{where}.kid") if "kid" in table else public.kid
         owner = (table.get("gateway"), table.get("meter"), table.get("ledger"))
         identity = table.get("identity")
-        if identity is not None and not (isinstance(identity, str) and 0 < len(identity) <= 1024):
+        if identity is not None and not _is_text(identity):
             self.refuse(f"{where}.identity", Message("trust-identity", value=repr(identity)))
         party = table.get("party")
-        return TrustKey(role, public, *owner, kid, valid_from, valid_to, revoked, reason, identity, party)
+        held_by = self.held(table, where)
+        return TrustKey(role, public, *owner, kid, valid_from, valid_to, revoked, reason, identity, party, held_by)
 
-    def name(self, table: Mapping[str, Any], where: str, name: str) -> None:
-        valid = is_ledger_name if name == "ledger" else is_name
+    def held(self, table: Mapping[str, Any], where: str) -> Held | None:
+        if not (there := [key for key in _HELD if key in table]):
+            return None
+        needed = _HELD_IN_POLICY if self.of_ledger else _HELD[:3]
+        if missing := [key for key in needed if key not in table]:
+            self.refuse(f"{where}.{missing[0]}", Message("trust-held-part", there=there[0], keys=needed))
+        if table["held"] != HARDWARE:
+            self.refuse(f"{where}.held", Message("trust-held", value=repr(table["held"])))
+        evidence = table.get("evidence")
+        if evidence is not None and not _is_text(evidence):
+            self.refuse(f"{where}.evidence", Message("trust-evidence", limit=_MOST_TEXT))
+        if self.of_ledger:
+            return Held(None, None, evidence)
+        self.name(table, where, "held_by", is_ledger_name)
+        return Held(table["held_by"], self.time(table["held_at"], f"{where}.held_at"), evidence)
+
+    def name(self, table: Mapping[str, Any], where: str, name: str, valid: Callable[[object], bool] = is_name) -> None:
         if not valid(table.get(name)):
             missing = name not in table
             self.refuse(
@@ -283,7 +336,7 @@ class _Reader:
         if type(claims) is not bool:
             self.refuse(f"{where}.claims", Message("trust-claims", value=repr(claims)))
         self.known(table, where, ("claims", *(key for key in _CHAIN if key != "sender" or not claims)))
-        self.name(table, where, "ledger")
+        self.name(table, where, "ledger", is_ledger_name)
         chain_id = table.get("chain_id")
         if type(chain_id) is not int or not 0 < chain_id < 2**64:
             self.refuse(f"{where}.chain_id", Message("trust-chain-id", value=repr(chain_id)))
@@ -346,6 +399,9 @@ def _warnings(
             yield Message("trust-ledger-no-key", ledger=ledger)
     for extra in sorted({key.ledger for key in keys if key.ledger} - set(ledgers)):
         yield Message("trust-ledger-not-listed", ledger=extra)
+    for number, key in enumerate(keys, 1):
+        if key.held is not None and key.ledger is not None and key.held.by == key.ledger:
+            yield Message("trust-held-by-itself", number=number, ledger=key.ledger)
     yield from _shared(keys)
 
 
@@ -364,10 +420,15 @@ def _owner(key: TrustKey) -> Message:
     return Message("meter-of-gateway", meter=key.meter, gateway=key.gateway or "")
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _MOST_TEXT
+
+
 def key_entry(
     role: str, key: PublicKey, valid_from: int, *, gateway: str | None = None, meter: str | None = None,
     ledger: str | None = None, party: str | None = None, kid: bytes | None = None, valid_to: int | None = None,
     revoked: int | None = None, revoked_reason: str | None = None, identity: str | None = None,
+    held: Held | None = None,
 ) -> str:  # fmt: skip
     """The ``[[key]]`` entry of a trust file as TOML text; times are Unix seconds, ``kid`` only if it is not ours."""
     lines = ["[[key]]", f"role = {quoted(role)}"]
@@ -378,13 +439,23 @@ def key_entry(
     if identity is not None:
         lines.append(f"identity = {quoted(identity)}")
     lines.append(f"public = {quoted(key.to_text())}")
-    lines.append(f"valid_from = {_moment(valid_from)}")
+    lines.append(f"valid_from = {moment(valid_from)}")
     if valid_to is not None:
-        lines.append(f"valid_to = {_moment(valid_to)}")
+        lines.append(f"valid_to = {moment(valid_to)}")
     if revoked is not None:
-        lines.append(f"revoked = {_moment(revoked)}")
+        lines.append(f"revoked = {moment(revoked)}")
     if revoked_reason is not None:
         lines.append(f"revoked_reason = {quoted(revoked_reason)}")
+    return "\n".join(lines) + "\n" + ("" if held is None else held_lines(held))
+
+
+def held_lines(held: Held) -> str:
+    """The lines of a ``[[key]]`` entry that say who answers for it that its key is in hardware."""
+    lines = [f"held = {quoted(HARDWARE)}"]
+    if held.by is not None and held.at is not None:
+        lines += [f"held_by = {quoted(held.by)}", f"held_at = {moment(held.at)}"]
+    if held.evidence is not None:
+        lines.append(f"evidence = {quoted(held.evidence)}")
     return "\n".join(lines) + "\n"
 
 
@@ -394,6 +465,7 @@ def entry_of(key: TrustKey) -> str:
     return key_entry(
         key.role, key.key, key.valid_from, gateway=key.gateway, meter=key.meter, ledger=key.ledger, party=key.party,
         kid=kid, valid_to=key.valid_to, revoked=key.revoked, revoked_reason=key.revoked_reason, identity=key.identity,
+        held=key.held,
     )  # fmt: skip
 
 
@@ -402,5 +474,6 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _moment(seconds: int) -> str:
+def moment(seconds: int) -> str:
+    """A time as TOML writes it."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -14,7 +14,8 @@ import click
 
 from ledger_client.cli.certificates.common import CA, JSON, TRUST, say
 from ledger_client.cli.terminal.options import UsageError, access
-from ledger_client.verification.trust import Trust, load_trust
+from ledger_client.cli.terminal.trusted import load_in_force
+from ledger_client.verification.trust import Trust
 
 if TYPE_CHECKING:
     from ledger_client.certificates.given import Given
@@ -41,7 +42,7 @@ def audit(log: str, trust_file: Path, batches: tuple[Path, ...], ca: Path | None
     from ledger_client.certificates.given import Given
     from ledger_client.certificates.recomputed import results_of
 
-    trust, now = load_trust(trust_file), int(time.time())
+    trust, now = load_in_force(trust_file), int(time.time())
     made, faults = _replayed(log, ca, trust, now)
     results = results_of(batches, trust, now)
     given = Given(results)

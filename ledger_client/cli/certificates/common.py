@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ledger_client.cli.terminal.options import UsageError, access, addresses, moment
+from ledger_client.cli.terminal.trusted import EXPIRED_OK, load_in_force, trusting
 from ledger_client.times import rfc3339
 from ledger_client.verification.explain import clean
-from ledger_client.verification.trust import Chain, Trust, load_trust
+from ledger_client.verification.trust import Chain, Trust
 
 if TYPE_CHECKING:
     from ledger_client.certificates.holding.sending import Sender, Sent
@@ -22,10 +23,7 @@ if TYPE_CHECKING:
     from ledger_client.ledgers.registry import RegistryClient
     from ledger_client.transport.access import Access
 
-TRUST = click.option(
-    "--trust", "trust_file", required=True, metavar="TRUST.toml", type=click.Path(path_type=Path),
-    help="believed, and nothing else",
-)  # fmt: skip
+TRUST = trusting(help="believed, and nothing else")
 KEY = click.option(
     "--key", "folder", required=True, metavar="DIR", type=click.Path(path_type=Path),
     help="the party's folder (`meterseal-ledger party new`)",
@@ -68,6 +66,7 @@ _LOOKING = (
         type=click.Path(path_type=Path),
         help="says whether the registry is a contract on a chain",
     ),
+    EXPIRED_OK,
     since_block,
 )
 _SENDING = (KEY, REGISTRY, TRUST, CA, JSON, *_WRITING)
@@ -102,7 +101,7 @@ def opened(
     ((name, url),) = addresses("--registry", [registry]).items()
     file = _noted_value("trust")
     if trust is None and file is not None:
-        trust = load_trust(file)
+        trust = load_in_force(file)
     chain = next((one for one in trust.registries if one.ledger == name), None) if trust is not None else None
     if chain is not None:
         return _contract(chain, url, access(ca, [url]), folder, writes=writes)
@@ -176,7 +175,7 @@ def connected(folder: Path, registry: str, trust_file: Path, ca: Path | None) ->
     from ledger_client.enrolment.party_folder import load
     from ledger_client.errors import LedgerUnavailable
 
-    trust, party = load_trust(trust_file), load(folder)
+    trust, party = load_in_force(trust_file), load(folder)
     client = opened(registry, ca, trust=trust, folder=folder, writes=True)
     name, _, url = registry.partition("=")
     on_chain = any(one.ledger == name for one in trust.registries)

@@ -21,8 +21,8 @@ from ledger_client.cli.certificates.common import (
     writes_on_chains,
 )
 from ledger_client.cli.terminal.options import UsageError, moment
+from ledger_client.cli.terminal.trusted import load_in_force
 from ledger_client.times import rfc3339
-from ledger_client.verification.trust import load_trust
 
 if TYPE_CHECKING:
     from ledger_client.certificates.holding.sending import Sender
@@ -65,7 +65,7 @@ def issue(
     from ledger_client.certificates.recomputed import files_of, recomputed
     from ledger_client.collector import seldom
 
-    trust = load_trust(trust_file)
+    trust = load_in_force(trust_file)
     if not dry_run and (folder is None or registry is None):
         raise UsageError("--key and --registry are needed", "give them, or --dry-run to judge only")
     span = _ms("--from", begin), _ms("--to", end)

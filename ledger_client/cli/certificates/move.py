@@ -16,8 +16,9 @@ import click
 from ledger_client.claims.attestation import LEVELS, VERDICTS
 from ledger_client.cli.certificates.common import claim_json, connected, refusal_json, say, sends
 from ledger_client.cli.terminal.options import UsageError, moment
+from ledger_client.cli.terminal.trusted import load_in_force
 from ledger_client.verification.explain import clean
-from ledger_client.verification.trust import Trust, load_trust
+from ledger_client.verification.trust import Trust
 
 if TYPE_CHECKING:
     from ledger_client.certificates.holding.sending import Sender, Sent
@@ -134,7 +135,7 @@ def attest(
             document = hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
         raise UsageError(f"{report}: {error.strerror}", "give the path of the report") from None
-    what, hashed = _attested(subject, load_trust(trust_file))
+    what, hashed = _attested(subject, load_in_force(trust_file))
     with connected(folder, registry, trust_file, ca) as sender:
         _sent(sender, [Attest(hashed, level, verdict, document)], as_json, {what: hashed.hex()})
 

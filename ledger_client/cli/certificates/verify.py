@@ -14,10 +14,11 @@ import click
 
 from ledger_client.cli.certificates.common import CA, JSON, TRUST, opened, since_block
 from ledger_client.cli.terminal.options import UsageError, access, addresses
+from ledger_client.cli.terminal.trusted import load_in_force
 from ledger_client.errors import VerificationError
 from ledger_client.verification.explain import clean
 from ledger_client.verification.online_facts import NOTHING_ASKED, OnlineFacts
-from ledger_client.verification.trust import Trust, load_trust
+from ledger_client.verification.trust import Trust
 
 if TYPE_CHECKING:
     from ledger_client.certificates.mcert.verify import Proven
@@ -54,7 +55,7 @@ def verify(
 
     if not online and (registries or ca):
         raise UsageError("--registry and --ca have no effect without --online", "add --online")
-    trust, now = load_trust(trust_file), int(time.time())
+    trust, now = load_in_force(trust_file), int(time.time())
     for warning in trust.warnings:
         click.echo(f"warning: {trust.source}: {warning}", err=True)
     try:

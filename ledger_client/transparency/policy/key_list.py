@@ -19,7 +19,7 @@ from ledger_client.formats.checks import MAX_PATH, array, blob, name, table, tex
 from ledger_client.formats.cose_key import PublicKey, Signer
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.receipt import check, parse_receipt
-from ledger_client.transparency.policy.key_entries import GATEWAY, PARTY, applied, changes_of
+from ledger_client.transparency.policy.key_entries import GATEWAY, PARTY, applied, changes_of, taken_out
 from ledger_client.transparency.policy.ledger_keys import LedgerKey, is_key_change, key_history, next_key
 from ledger_client.verification.trust import TrustKey
 
@@ -122,10 +122,7 @@ def prove(pages: Sequence[bytes], ledger: str, whom: str, pinned: Sequence[Publi
     changes = changes_of((one.number, one.entry) for one in shown)
     if stray := {change.about for change in changes if not tells(whom, change.about)}:
         raise Malformed(f"an entry about {min(stray)} among those of {whom}")
-    held = applied({}, changes)
-    removed = {key.place: key for change in changes for key in change.keys if key.place in change.removed}
-    gone = [key for place, key in removed.items() if place not in held]
-    return Proven(last, tuple(history), (*held.values(), *gone))
+    return Proven(last, tuple(history), (*applied({}, changes).values(), *taken_out(changes)))
 
 
 def _history(ledger: str, entries: Sequence[bytes], pinned: Sequence[PublicKey]) -> list[LedgerKey]:

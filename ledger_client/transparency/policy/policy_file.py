@@ -190,4 +190,4 @@ def _parse_keys(text: str, source: str) -> tuple[dict[str, object], tuple[TrustK
         document = toml_of(text)
     except NotToml as error:
         raise TrustFileError(source, "", Message("trust-not-toml", error=error.sentence)) from None
-    return document, parse_trust(text, source, anchored=False).keys
+    return document, parse_trust(text, source, anchored=False, of_ledger=True).keys

@@ -41,7 +41,7 @@ from ledger_client.formats.statement import parse_statement
 from ledger_client.transparency.policy.key_entries import Change, sign_change
 from ledger_client.transparency.policy.key_list import Count, Shown, encode_page, sign_count
 from ledger_client.transparency.policy.ledger_keys import sign_key, sign_rules
-from ledger_client.verification.trust import TrustKey
+from ledger_client.verification.trust import Held, TrustKey
 from tests.support.evidence import EPOCH, GATEWAY, LEDGER, METER, T0, Site, claims, key, receipt_for, records
 from tests.support.evidence_values import CLAIMS, EVENTS, READINGS, THOROUGH, coverages
 
@@ -94,7 +94,9 @@ NEW_KEY = sign_key(LEDGER, T0, key("next").public, key(LEDGER))
 RULES = sign_rules(LEDGER, T0, ["a rule"], key(LEDGER))
 LET_IN = TrustKey("meter", key("meter").public, GATEWAY, METER, None, bytes(32), 5, 9, None, None, "serial=4711")
 SHUT_OUT = replace(LET_IN, revoked=T0, revoked_reason="stolen")
+ATTESTED = replace(LET_IN, held=Held(None, None, "certificate of the token seen"))
 CHANGES = [
+    sign_change(LEDGER, Change(f"gateway/{GATEWAY}", T0, False, (ATTESTED,), number=1), key(LEDGER)),
     sign_change(LEDGER, Change(f"gateway/{GATEWAY}", T0, False, (LET_IN,), number=1), key(LEDGER)),
     sign_change(
         LEDGER, Change(f"gateway/{GATEWAY}", T0, True, (SHUT_OUT,), frozenset([SHUT_OUT.place]), 2), key(LEDGER)

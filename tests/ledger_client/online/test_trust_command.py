@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from ledger_client.verification.trust import key_entry, load_trust
 from ledger_client.verification.vouching import check_receipt
 from tests.ledger_client.transparency.test_cli import complaint, request, run
 from tests.support import samples
+from tests.support.commands import ledger_command
 from tests.support.enrolled import Gateway
 from tests.support.ledger_site import Site, persist, site
 
@@ -78,6 +80,40 @@ def test_a_trust_file_says_how_late_records_may_reach_the_ledgers(demo: Site, pi
         warning = run("trust", command, out).err
         assert "policy.max_delay is missing" in warning
         assert 'fix: max_delay = "8d" in [policy], or longer' in warning
+
+
+def test_a_trust_file_says_until_when_it_counts(demo: Site, pinned: Path, tmp_path: Path) -> None:
+    """A key that is revoked meanwhile counts offline until the file expires; then each command says what to do."""
+    out = tmp_path / "trust.toml"
+    words = ("trust", "from", demo.ledger.url, "--gateway", "hydro-07", "--ledger-key", pinned, "-o", out)
+    run(*words)
+    found = load_trust(out)
+    assert found.made is not None
+    assert found.expires == found.made + 90 * 86_400
+    assert abs(found.made - time.time()) < 300
+    run(*words, "--days", "1")
+    assert load_trust(out).expires == (load_trust(out).made or 0) + 86_400
+    assert "--days" in run(*words, "--days", "0", code=2).err
+    run("trust", "add", out, Gateway("hydro-10").request(tmp_path), "--yes")
+    assert load_trust(out).expires == (load_trust(out).made or 0) + 86_400
+    text = re.sub("made = .*", "made = 2020-01-01T00:00:00Z", out.read_text())
+    out.write_text(re.sub("expires = .*", "expires = 2020-03-31T00:00:00Z", text))
+    assert "has expired" in run("trust", "show", out).err
+    for command in (
+        ("verify", tmp_path / "no.mseal"), ("audit", tmp_path), ("recompute", tmp_path),
+        ("balance", tmp_path / "no.toml"), ("neutrality", tmp_path / "no.toml"),
+        ("table", "hours", tmp_path, "--rows", tmp_path, "-o", "-"), ("irec", tmp_path, "--rows", tmp_path, "-o", "x"),
+        ("energytag", tmp_path, tmp_path, "-o", tmp_path / "x"),
+        ("certificate", "verify", tmp_path / "no.mcert"), ("certificate", "audit", tmp_path),
+        ("certificate", "list", "--holder", "works", "--registry", f"reg={demo.ledger.url}"),
+        ("evm", "check-log", "0x" + "5f" * 20, "00" * 32, "--ledger", "a=http://127.0.0.1:1",
+         "--rpc", "http://127.0.0.1:1"),
+    ):  # fmt: skip
+        refused = complaint(*command, "--trust", out)
+        assert ("has expired at 2020-03-31" in refused, "meterseal-ledger trust from" in refused) == (True, True)
+        assert "is accepted by --expired-ok" in ledger_command(*command, "--trust", out, "--expired-ok").err
+    assert "has expired" in complaint("trust", "check", out)
+    assert "in order" in run("trust", "check", out, "--expired-ok").out
 
 
 def test_an_older_key_of_the_ledger_will_do(demo: Site, pinned: Path, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from ledger_client.transparency.policy.key_entries import (
 )
 from ledger_client.transparency.policy.ledger_keys import rules_of, sign_rules
 from ledger_client.transparency.policy.policy_file import Policy, load_policy
-from ledger_client.verification.trust import Place, TrustKey, key_entry
+from ledger_client.verification.trust import Held, Place, TrustKey, key_entry
 from tests.ledger_client.transparency.test_cli import request, run
 from tests.support.brokers.mqtt_client import COSE, ask
 from tests.support.enrolled import Gateway, policy_with
@@ -115,6 +115,26 @@ def test_the_differences_lead_to_what_was_wanted(wishes: list[set[int]]) -> None
         assert list(difference(held, wanted, T)) == []
 
 
+def test_an_attestation_is_the_ledgers_from_the_entry_on_that_first_says_it() -> None:
+    plain = key("a")
+    seen = replace(plain, held=Held(None, None, "seen"))
+    registered: dict[Place, TrustKey] = {}
+    for at, wanted, held in (
+        (T, seen, Held("demo", T, "seen")),
+        (T + 1, replace(seen, valid_to=T + 99), Held("demo", T, "seen")),  # something else of the same key
+        (T + 2, replace(seen, held=Held(None, None, "seen again")), Held("demo", T + 2, "seen again")),
+        (T + 3, plain, None),  # taken back
+        (T + 4, seen, Held("demo", T + 4, "seen")),
+        (T + 5, replace(seen, revoked=T + 5), Held("demo", T + 4, "seen")),
+    ):
+        made = [parse_change(sign_change("demo", one, SIGNER)) for one in difference(registered, [wanted], at)]
+        registered = applied(registered, made)
+        assert registered == {wanted.place: replace(wanted, held=held)}
+        assert list(difference(registered, [wanted], at + 1)) == []
+    out = [parse_change(sign_change("demo", one, SIGNER)) for one in difference(registered, [], T + 6)]
+    assert applied(registered, out) == {}
+
+
 def test_an_entry_about_a_party_says_so_in_its_sub() -> None:
     change = Change("party/a", T, False, (party("issuer", "a"), party("issuer", "a", valid_to=9)), number=7)
     entry = sign_change("demo", change, SIGNER)
@@ -140,6 +160,9 @@ def test_contents_that_cannot_be() -> None:
         replace(good, removed=frozenset([KEYS[0].place])),
         replace(good, keys=(replace(KEYS[0], valid_from=-1),)),
         replace(good, keys=(replace(KEYS[2], identity=""),)),
+        replace(good, keys=(replace(KEYS[0], held=Held(None, None)),)),
+        replace(good, keys=(replace(KEYS[0], held=Held(None, None, "x" * 1025)),)),
+        Change("party/a", T, False, (party("issuer", "a", held=Held(None, None, "seen")),)),
         replace(good, about="a"),
         replace(good, about="ledger/a"),
         replace(good, about="party/a"),  # a gateway's key

@@ -15,7 +15,7 @@ from ledger_client.formats import cbor
 from ledger_client.formats.checks import is_ledger_name
 from ledger_client.formats.cose_key import ES256, PublicKey, base64url
 from ledger_client.messages import Message
-from ledger_client.verification.trust import PARTY_ROLES, Trust, entry_of, key_entry, load_trust, parse_trust
+from ledger_client.verification.trust import PARTY_ROLES, Held, Trust, entry_of, key_entry, load_trust, parse_trust
 from tests.support.evidence import GATEWAY, LEDGER, METER, VALID_FROM, key, trust
 from tests.support.evidence_values import NAMES, THOROUGH
 
@@ -117,6 +117,41 @@ def test_a_revocation_is_kept_with_its_reason() -> None:
     assert (found.revoked, found.revoked_reason) == (1795132800, "stolen")
 
 
+HELD = 'held = "hardware"\nheld_by = "demo-ledger"\nheld_at = 2026-12-01T00:00:00Z\n'
+EVIDENCE = 'evidence = "YubiHSM 2 no. 7550123, attestation certificate seen"\n'
+
+
+@pytest.mark.parametrize("entry", [METER_ENTRY, STATEMENT_ENTRY, LEDGER_ENTRY])
+def test_who_answers_for_a_key_in_hardware_is_read_and_written(entry: str) -> None:
+    for more, evidence in (("", None), (EVIDENCE, "YubiHSM 2 no. 7550123, attestation certificate seen")):
+        found = parse_trust(POLICY + entry + HELD + more, "t").keys[0]
+        assert (found.held, entry_of(found)) == (Held(LEDGER, 1_796_083_200, evidence), entry + HELD + more)
+    assert parse_trust(POLICY + entry, "t").keys[0].held is None
+
+
+def test_a_ledger_that_answers_for_its_own_key_is_a_warning() -> None:
+    itself = Message("trust-held-by-itself", number=1, ledger=LEDGER)
+    assert itself in parse_trust(POLICY + LEDGER_ENTRY + HELD, "t").warnings
+    assert itself not in parse_trust(POLICY + LEDGER_ENTRY + HELD.replace(LEDGER, "auditor"), "t").warnings
+
+
+def test_a_policy_file_holds_the_ledgers_own_word() -> None:
+    entry = METER_ENTRY + 'held = "hardware"\nevidence = "seen"\n'
+    found = parse_trust(entry, "policy.toml", anchored=False, of_ledger=True).keys[0]
+    assert (found.held, entry_of(found)) == (Held(None, None, "seen"), entry)
+    for wrong, place in ((METER_ENTRY + HELD, "key 1.held_at"), (entry.replace("evidence", "#"), "key 1.evidence")):
+        with pytest.raises(TrustFileError) as refused:
+            parse_trust(wrong, "policy.toml", anchored=False, of_ledger=True)
+        assert refused.value.key.startswith(place[:6])
+
+
+def test_a_file_says_when_it_was_made_and_until_when_it_counts() -> None:
+    dates = "made = 2026-12-01T08:00:00+08:00\nexpires = 2027-03-01T00:00:00Z\n"
+    found = parse_trust(WHOLE.replace("receipts", dates + "receipts"), "t")
+    assert (found.made, found.expires) == (1_796_083_200, 1_803_859_200)
+    assert (parse_trust(WHOLE, "t").made, parse_trust(WHOLE, "t").expires) == (None, None)
+
+
 def warned(receipts: int, ledgers: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(map(str, trust(receipts=receipts, ledgers=ledgers).warnings))
 
@@ -203,6 +238,29 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         "on chain 31337 is listed for both consortium and second",
         "list it once",
     ),
+    "an end before it was made": (
+        WHOLE.replace("receipts", "made = 2026-12-01T00:00:00Z\nexpires = 2026-12-01T00:00:00Z\nreceipts"),
+        "policy.expires",
+        "is not later than policy.made",
+        "trust from",
+    ),
+    "an end as a date": (WHOLE.replace("receipts", "expires = 2026-12-01\nreceipts"), "policy.expires", "date", "zone"),
+    "held elsewhere": (POLICY + METER_ENTRY + HELD.replace("hardware", "tpm"), "key 1.held", "is 'tpm'", "hardware"),
+    "hardware that nobody attests": (
+        POLICY + METER_ENTRY + 'held = "hardware"\n',
+        "key 1.held_by",
+        "missing beside held",
+        "held_by, held_at",
+    ),
+    "evidence alone": (POLICY + METER_ENTRY + EVIDENCE, "key 1.held", "missing beside evidence", "held_by"),
+    "hardware attested by no name": (
+        POLICY + METER_ENTRY + HELD.replace("demo-ledger", "the ledger"),
+        "key 1.held_by",
+        "is 'the ledger'",
+        "a name starts",
+    ),
+    "empty evidence": (POLICY + METER_ENTRY + HELD + 'evidence = ""\n', "key 1.evidence", "1 to 1024", "looked at"),
+    "a party's key in hardware": (POLICY + PARTY_ENTRY + HELD, "key 1.held", "unknown key", "valid_from"),
     "no ledgers": (WHOLE.replace('ledgers = ["demo-ledger"]\n', ""), "policy.ledgers", "is None", "list the ledgers"),
     "an empty list": (WHOLE.replace('["demo-ledger"]', "[]"), "policy.ledgers", "is []", "list the ledgers"),
     "a ledger as a number": (WHOLE.replace('["demo-ledger"]', "[1]"), "policy.ledgers", "is [1]", "a name starts"),
