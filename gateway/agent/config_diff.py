@@ -1,6 +1,7 @@
 """Difference between two configurations of one gateway, in words and as line specifications. Pure.
 
-What a running gateway cannot take over is refused here: its name, its database and its keys are those of the process.
+What a running gateway cannot take over is refused here: its name, its database and the folder of its keys are those of
+the process. The keys in that folder may change.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from gateway.config.device_keys import Keys
 from gateway.config.model import Config
 from gateway.config.notify import concealed_url
 from gateway.errors import ConfigError
@@ -57,11 +59,13 @@ class Difference:
     """All lines of the new configuration."""
     trust: bool = False
     """Whether the trust file has changed."""
+    keys: bool = False
+    """Whether the statement key, or the key of a meter that stands in both, is another one."""
 
     @property
     def nothing(self) -> bool:
-        """Both say the same, profiles and trust file included."""
-        return self.before.fingerprint() == self.after.fingerprint() and not self.trust
+        """Both say the same, profiles, trust file and keys included."""
+        return self.before.fingerprint() == self.after.fingerprint() and not self.trust and not self.keys
 
     @property
     def read_anew(self) -> list[str]:
@@ -94,6 +98,18 @@ class Difference:
         changes = _compared([_trusted(key) for key in before.keys], [_trusted(key) for key in after.keys])
         changes = changes or [ChangedLine("+", Message("change-trust-policy"))]
         return replace(self, changes=(*self.changes, *changes), trust=True)
+
+    def with_keys(self, before: Keys, after: Keys) -> Difference:
+        """The same, with the keys that sign."""
+        pairs = [(Message("own-statement-key"), before.statement, after.statement)]
+        pairs += [(Message("own-meter-key", meter=m), before.meters[m], after.meters[m]) for m in self.both]
+        changes = [
+            ChangedLine(sign, Message("change-key", whose=whose, kid=key.public.kid.hex()[:16]))
+            for whose, *keys in pairs
+            if keys[0].public.kid != keys[1].public.kid
+            for sign, key in zip("-+", keys, strict=True)
+        ]
+        return replace(self, changes=(*self.changes, *changes), keys=bool(changes))
 
 
 def difference(

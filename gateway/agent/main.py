@@ -10,18 +10,20 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
 from gateway.agent.epoch import begin
+from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
-from gateway.errors import GatewayError, StartAgain
+from gateway.errors import ConfigError, GatewayError, StartAgain
 from gateway.process import instance_lock
 from gateway.process.sd_notify import Manager
 from gateway.process.switch_interval import switch_often
 from gateway.process.threads import share_heap
 from gateway.recording.committer import RETRY_MS
 from gateway.startup import line_plan, meter_places
-from gateway.startup.preflight import allow_files, prepare
+from gateway.startup.preflight import Ready, allow_files, prepare
 from ledger_client.collector import seldom
 from ledger_client.formats.record import Event
 
@@ -51,7 +53,7 @@ async def run(config: Config) -> None:
         waiting = await _until_again(epoch.run(stop, ()))
         while waiting is not None and not stop.is_set():
             try:
-                epoch = begin(epoch.ready, stop)
+                epoch = begin(_as_on_disk(epoch.ready), stop)
                 waiting = await _until_again(epoch.run(stop, waiting))
             except GatewayError as error:  # the disk is not back for good, or a file has gone
                 log.error("no new epoch yet: %s", error)
@@ -59,6 +61,14 @@ async def run(config: Config) -> None:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), RETRY_MS / 1000)
     log.info("gateway %s has stopped", config.gateway_id)
+
+
+def _as_on_disk(ready: Ready) -> Ready:
+    """With the keys of the files, where they can be read: a change of keys that the disk has refused, and kept all the
+    same, has replaced those in memory."""
+    with suppress(ConfigError):
+        return replace(ready, keys=load_keys(ready.config))
+    return ready
 
 
 async def _until_again(work: Coroutine[Any, Any, None]) -> Sequence[tuple[str, Event]] | None:

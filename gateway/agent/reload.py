@@ -1,7 +1,8 @@
 """Reload of a changed gateway.toml in the running gateway; rolled back if a meter stops answering.
 
-``preview`` compares, ``reload`` does what was looked at (agent/renewal.py). A meter that answered before, stands in
-both configurations and answers nothing afterwards brings the old one back, unless it sleeps.
+``preview`` compares, ``reload`` does what was looked at (agent/renewal.py); keys whose files have changed are part of
+it. A meter that answered before, stands in both configurations and answers nothing afterwards brings the old one back,
+unless it sleeps; replaced keys do not come back.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.agent.config_diff import Difference, difference
 from gateway.agent.renewal import InForce, Renewal
 from gateway.alarms.board import AlarmBoard
 from gateway.clock import Clock
+from gateway.config.device_keys import Keys
 from gateway.config.load import load_config
 from gateway.errors import Declined, GatewayError
 from gateway.fieldbus.specs import FieldLine
@@ -143,7 +145,8 @@ class Reload:
             line_plan.refuse(path, ready.plans)
             allow_files(ready.specs)
             change = difference(self._in_force.ready.config, after, specs, ready.specs)
-            return ready, change.with_trust(self._in_force.ready.trust, ready.trust)
+            known = self._in_force.ready
+            return ready, change.with_trust(known.trust, ready.trust).with_keys(known.keys, ready.keys)
 
         return await in_thread(look, "look at the configuration")
 
@@ -191,7 +194,9 @@ class Reload:
                 self._trial = None  # only now: whoever waits for the end of it wants to know how it ended
 
     async def _revert(self, before: Ready, lost: list[str], after_s: float) -> Message | None:
-        """Returns why it cannot be done now; None: it is done."""
+        """Returns why it cannot be done now; None: it is done. Keys stay: one that was replaced signs nothing again."""
+        kept = self._in_force.ready.keys
+        before = replace(before, keys=Keys(kept.statement, {**before.keys.meters, **kept.meters}))
         silent = Message("reload-meters-silent", meters=tuple(lost), after_s=round(after_s))
         specs = self._specs()
         back = difference(self._in_force.ready.config, before.config, specs, before.specs)

@@ -36,7 +36,7 @@ def reload(config_path: Path, dry_run: bool, yes: bool, wait: bool, as_json: boo
     """Apply a changed CONFIG in the running gateway; only changed lines are reopened.
 
     Rolls back automatically if a meter that answered before does not answer within three of its periods and at least
-    60 s. To change the gateway's id, data folder or keys, restart it.
+    60 s. To change the gateway's id, data folder or keys folder, restart it.
     """
     config = load_config(config_path)
     change = control_socket.give(config.data, "preview")

@@ -105,6 +105,15 @@ def new_keys(kids: Mapping[str, bytes], tails: Mapping[str, Tail | None], *, beg
     return found
 
 
+def replaced_keys(before: Mapping[str, bytes], kids: Mapping[str, bytes]) -> list[Event]:
+    """An event for each owner of ``kids`` who has signed in this epoch with another key ``before``."""
+    return [
+        Event(KEYS, {"owner": owner, "key": kid, "before": before[owner]})
+        for owner, kid in kids.items()
+        if before[owner] != kid
+    ]
+
+
 class Announcements:
     """What has been announced of one epoch: its grids, identities as they become known, and the day of the last
     ``configuration``. Not to be shared between threads."""

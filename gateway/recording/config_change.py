@@ -1,7 +1,9 @@
 """Configuration change in the writer thread: one commit that closes the old accounting and opens the new.
 
 No new epoch: chains go on, coverage of every meter ends at the change with its old schedule, and of the meters that
-are read anew it begins there with the new one.
+are read anew it begins there with the new one. A key that has changed signs all of that commit, its ``keys`` event
+included, so that the last record of each owner is by the key of the last event, whenever the process is killed. What is
+pending is committed before by the old key, and cuts that wait are sealed behind by the new one.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 from gateway.config.device_keys import Keys
 from gateway.errors import StoreError
 from gateway.messages.message import Message
-from gateway.recording.announcements import identities, new_keys, schedule, series_of
+from gateway.recording.announcements import identities, new_keys, replaced_keys, schedule, series_of
 from gateway.recording.committer import Committer
 from gateway.recording.coverage import AnyCounter, SeriesCounter, first_coverage
 from gateway.recording.rules import Rules
@@ -60,8 +62,9 @@ def take_over(committer: Committer, change: Change) -> int:
     for meter in series.intersection(begun):
         if isinstance(before := last.get(meter), SeriesCounter):
             begun[meter] = before.go_on(begun[meter])
-    rows = committer.coverage(now, last)
+    kids = signer.kids
     signer.learn(change.keys, {meter: tail.last_data if tail else None for meter, tail in tails.items()})
+    rows = committer.coverage(now, last)
     grids = [(meter, *grid) for meter, grid in ended.items()]
     grids += [(meter, grid.time_ms, grid.step_ms) for meter, grid in begun.items()]
     committer.announced.identities.update(identified)
@@ -71,6 +74,7 @@ def take_over(committer: Committer, change: Change) -> int:
     events = [
         *schedule([grid for grid in grids if grid[0] in gone]),
         *new_keys({meter: signer.kids[meter] for meter in tails}, tails, begun=True),
+        *replaced_keys(kids, {owner: signer.kids[owner] for owner in (GATEWAY, *periods_ms) if owner not in tails}),
         *committer.configuration({**change.facts, "at": "change"}, change.rules, counted_to_ms, grids),
     ]
     rows += [signer.event(GATEWAY, event, now) for event in events]

@@ -120,7 +120,9 @@ class Journal:
         self.demand_recording()
         if self._queue.is_late():
             raise StoreError(Message("change-readings-wait"))
-        return take_over(self._committer, change)
+        anchor_ms = take_over(self._committer, change)
+        self._statement_key = change.keys.statement
+        return anchor_ms
 
     def last_moment(self, meter: str) -> int | None:
         """The last moment of a series by the schedule's clock; None: it is none. Any thread may ask."""

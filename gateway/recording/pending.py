@@ -35,6 +35,8 @@ class Pending:
         self.signer, self._clock = signer, clock
         self.position: Mapping[str, Any] = signer.position()
         """Where each chain stood with the last commit: next number, hash of the last record."""
+        self._keys = signer.keys
+        """What signed then."""
         self.waiting: list[MeterEvent] = []
         """Events that are not signed yet, because nothing is recorded."""
         self.since_ms: int | None = None
@@ -102,11 +104,13 @@ class Pending:
 
     def committed(self) -> None:
         """The disk holds everything that was signed."""
-        self._events, self.position = [], self.signer.position()
+        self._events, self.position, self._keys = [], self.signer.position(), self.signer.keys
 
     def undo(self) -> None:
-        """The disk holds nothing signed since the last commit: the numbers are given again, the events wait."""
+        """The disk holds nothing signed since the last commit: the numbers are given again, by the keys of then, and
+        the events wait."""
         self.signer.rewind(self.position)
+        self.signer.sign_with(self._keys)
         self.waiting, self._events = [*self._events, *self.waiting], []
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from gateway.config.device_keys import Keys
 from gateway.process.failpoints import failpoint
 from gateway.records import GATEWAY, SignedRecord, StoredRecord, Timestamp, Token
+from ledger_client.formats.cose_key import Signer as Key
 from ledger_client.formats.record import Claims, Coverage, Event, ReadingWriter, record_hash, sign_record
 from ledger_client.formats.senml import Reading
 
@@ -25,8 +26,9 @@ class Signer:
         self.epoch = epoch
         self._last = Timestamp(0, 0, "U", None)
         self._gateway = gateway
-        self._keys = {**keys.meters, GATEWAY: keys.statement}
-        self._writers = {meter: ReadingWriter(gateway, meter, key) for meter, key in keys.meters.items()}
+        self._keys: Mapping[str, Key] = {}
+        self._writers: dict[str, ReadingWriter] = {}
+        self.sign_with({**keys.meters, GATEWAY: keys.statement})
         self._links: dict[str, _Link] = {
             meter: (0, record_hash(data) if data else None) for meter, data in tails.items()
         }
@@ -36,11 +38,22 @@ class Signer:
         """The thumbprint of each key that signs, by meter, and of the statement key under ``gateway``."""
         return {owner: key.public.kid for owner, key in self._keys.items()}
 
+    @property
+    def keys(self) -> Mapping[str, Key]:
+        """The keys that sign, by owner; of meters that are no more, too. To ``sign_with`` again."""
+        return self._keys
+
+    def sign_with(self, keys: Mapping[str, Key]) -> None:
+        """Sign with these keys from now on; chains go on."""
+        anew = {owner: key for owner, key in keys.items() if self._keys.get(owner) is not key}
+        self._keys = keys
+        self._writers |= {m: ReadingWriter(self._gateway, m, key) for m, key in anew.items() if m != GATEWAY}
+
     def learn(self, keys: Keys, tails: Mapping[str, bytes | None]) -> None:
-        """Sign for more meters from now on, ``tails`` as above; one that signed in this epoch before counts on."""
+        """Sign with these keys from now on, and for more meters, ``tails`` as above; one that signed in this epoch
+        before counts on."""
+        self.sign_with({**self._keys, **keys.meters, GATEWAY: keys.statement})
         for meter, data in tails.items():
-            self._keys[meter] = keys.meters[meter]
-            self._writers[meter] = ReadingWriter(self._gateway, meter, keys.meters[meter])
             self._links.setdefault(meter, (0, record_hash(data) if data else None))
 
     def position(self) -> Mapping[str, _Link]:
