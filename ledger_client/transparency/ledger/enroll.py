@@ -4,15 +4,20 @@
 A request speaks for one gateway or party. One that would give a known one another key to sign with must be signed by a
 key that it has, or be meant (``add_key``): else whoever writes another's name into his request would take over the
 other's order of batches, or what the other holds.
+
+A key that the request calls retired counts until the time that it gives, if the key that took its place counted by then
+and this ledger has registered nothing of it since: else an owner could have what he has signed become worthless, and a
+thief of an old key retire the one that replaced it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from ledger_client.enrolment.party_request import PartyEnrolment, parse_any
 from ledger_client.enrolment.request import Enrolment
@@ -20,12 +25,19 @@ from ledger_client.enrolment.trust_entries import in_words, requested
 from ledger_client.errors import LedgerClientError, VerificationError
 from ledger_client.formats.checks import MAX_BUNDLE
 from ledger_client.formats.cose_key import PublicKey, base64url
+from ledger_client.formats.receipt import parse_receipt
+from ledger_client.formats.statement import parse_statement
 from ledger_client.times import rfc3339
 from ledger_client.transparency.ledger.committed_policy import changing
 from ledger_client.transparency.ledger.directory import has_log, open_log, policy_of
 from ledger_client.transparency.policy.key_entries import changes_of, owner
-from ledger_client.transparency.policy.policy_file import Policy, add_keys, flaw_at, load_policy
+from ledger_client.transparency.policy.policy_file import End, Policy, add_keys, flaw_at, load_policy
 from ledger_client.verification.trust import TrustKey
+
+_REVOKE: Final = (
+    "ask its operator; if somebody else has the key, say until when it counted: "
+    "meterseal-ledger revoke LDIR GATEWAY --kid KID --at TIME"
+)
 
 
 class EnrollError(LedgerClientError):
@@ -35,7 +47,7 @@ class EnrollError(LedgerClientError):
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """What enrolling a request would do: keys that are new, keys that are known, as they stand in the policy, those of
-    them that get an identity, and what to think about first."""
+    them that get an identity, known keys that end, and what to think about first."""
 
     enrolment: Enrolment | PartyEnrolment
     whose: str
@@ -43,6 +55,8 @@ class Proposal:
     new: tuple[TrustKey, ...]
     known: tuple[TrustKey, ...]
     identities: Mapping[TrustKey, str]
+    ends: Mapping[TrustKey, End]
+    """Of known keys that the request calls retired."""
     warnings: tuple[str, ...]
     at: int
     """When it was made, Unix seconds: new keys count from the request's time on, or from then where that is ahead."""
@@ -50,13 +64,17 @@ class Proposal:
     @property
     def changes(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.new or self.identities)
+        return bool(self.new or self.identities or self.ends)
 
     def in_words(self) -> list[str]:
         """One line for the gateway or the party, one a key, one a warning."""
         lines = [f"{self.whose}, by its request of {rfc3339(self.enrolment.time)}"]
         lines += [f"  {in_words(key)}: new" for key in self.new]
         lines += [f"  {in_words(key)}: {self._state(key)}" for key in self.known]
+        lines += [
+            f"  {in_words(key)}: retired ({end.reason}), counts until {rfc3339(end.valid_to)}"
+            for key, end in self.ends.items()
+        ]
         return lines + [f"warning: {warning}" for warning in self.warnings]
 
     def _state(self, key: TrustKey) -> str:
@@ -89,7 +107,7 @@ def let_in(folder: Path, proposal: Proposal, *, add_key: bool = False) -> None:
                 f"{policy_of(folder)}: has changed meanwhile", "nothing was enrolled; check it and enrol again"
             )
         if proposal.changes:
-            add_keys(policy_of(folder), proposal.new, proposal.identities)
+            add_keys(policy_of(folder), proposal.new, proposal.identities, proposal.ends)
             register()
 
 
@@ -124,8 +142,44 @@ def _proposal(folder: Path, request: Enrolment | PartyEnrolment, add_key: bool, 
         for key in keys
         if key.identity is not None and key.place in there and there[key.place].identity is None
     }
-    warnings = () if isinstance(request, PartyEnrolment) else tuple(_warnings(request, policy))
-    return Proposal(request, _words(keys[0]), new, known, identities, warnings, at)
+    ends = {} if isinstance(request, PartyEnrolment) else dict(_ends(folder, request, policy, keys))
+    warnings = () if isinstance(request, PartyEnrolment) else tuple(_warnings(request, policy, ends))
+    return Proposal(request, _words(keys[0]), new, known, identities, ends, warnings, at)
+
+
+def _ends(folder: Path, request: Enrolment, policy: Policy, keys: Sequence[TrustKey]) -> Iterator[tuple[TrustKey, End]]:
+    """The known keys of the gateway that the request calls retired and that have no end yet. Raises ``EnrollError``."""
+    enrolled = {key.kid: key for key in policy.keys if key.gateway == request.gateway}
+    for retired in request.retired:
+        key = enrolled.get(retired.kid)
+        if key is None or key.revoked is not None or key.valid_to is not None:
+            continue
+        successor = next((one for one in keys if (one.role, one.meter) == (key.role, key.meter)), None)
+        known = None if successor is None else enrolled.get(successor.kid)
+        claim = f"{in_words(key)} is said to be retired at {rfc3339(retired.time)}"
+        if known is not None and known.valid_from < key.valid_from:
+            raise EnrollError(f"{claim}, by a key that was enrolled before it", _REVOKE)
+        since = key.valid_from if known is None else known.valid_from
+        if retired.time < since:
+            raise EnrollError(f"{claim}, and the key in its place counts from {rfc3339(since)} on", _REVOKE)
+        if (at := _registered_behind(folder, key, known, retired.time)) is not None:
+            raise EnrollError(f"{claim}, and has signed what was registered here at {rfc3339(at)}", _REVOKE)
+        yield key, End(retired.time, retired.reason)
+
+
+def _registered_behind(folder: Path, key: TrustKey, successor: TrustKey | None, time_s: int) -> int | None:
+    """When the last statement was registered here that a key has signed behind a time; None: there is none. Who has
+    signed the records of a meter is not known here: there it is any statement, unless the next key was known."""
+    if not has_log(folder) or key.gateway is None or (key.role == "meter" and successor is not None):
+        return None
+    with closing(open_log(folder, read_only=True)) as log, log.read() as entries:
+        for entry, receipt in entries.newest(key.gateway):
+            at = None if receipt is None else parse_receipt(receipt).iat
+            if at is not None and at <= time_s:
+                return None
+            if key.role == "meter" or parse_statement(entry).kid == key.kid:
+                return at or int(time.time())
+    return None
 
 
 def _words(key: TrustKey) -> str:
@@ -185,9 +239,9 @@ def _has_statements(folder: Path, gateway: str) -> bool:
         return entries.last(gateway) is not None
 
 
-def _warnings(request: Enrolment, policy: Policy) -> Iterator[str]:
+def _warnings(request: Enrolment, policy: Policy, ends: Mapping[TrustKey, End]) -> Iterator[str]:
     for key in policy.keys:
-        if key.revoked is not None:
+        if key.revoked is not None or key.valid_to is not None or key in ends:
             continue
         for meter, facts in sorted(request.meters.items()):
             if (key.gateway, key.meter) == (request.gateway, meter):
@@ -199,7 +253,8 @@ def _warnings(request: Enrolment, policy: Policy) -> Iterator[str]:
             if facts.key.kid == key.kid:
                 yield f"the key of meter {meter} is also that of meter {key.meter} of gateway {key.gateway}"
         mine = request.meters.get(key.meter or "")
-        if key.gateway == request.gateway and mine is not None and mine.key.kid != key.kid:
+        known = () if mine is None else (mine.key, mine.before)
+        if key.gateway == request.gateway and known and key.kid not in [one.kid for one in known if one is not None]:
             yield f"meter {key.meter} has the key {base64url(key.kid)} already; revoke it if it is used no more"
         if key.kid == request.statement.kid and key.gateway != request.gateway:
             yield f"its statement key is also that of gateway {key.gateway}"

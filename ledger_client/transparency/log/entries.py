@@ -78,6 +78,13 @@ class Reader:
         query = "SELECT batch, entry FROM entries WHERE gateway = ? AND batch > ? ORDER BY batch LIMIT ?"
         return (bytes(entry) for _, entry in self._pages(query, (gateway,), batch))
 
+    def newest(self, gateway: str) -> Iterator[tuple[bytes, bytes | None]]:
+        """(entry, first receipt) of a gateway's statements, that of the highest batch first."""
+        place = "FROM entries WHERE gateway = ? AND batch <= ? ORDER BY batch DESC LIMIT ?"
+        query = f"SELECT batch - 1, entry, receipt {place}"
+        for _, entry, receipt in self._pages(query, (gateway,), MAX_NUMBER):
+            yield bytes(entry), None if receipt is None else bytes(receipt)
+
     def gateways(self) -> list[tuple[str, int, int]]:
         """Every gateway with its number of statements and its last batch, by name."""
         query = f"SELECT gateway, count(*), max(batch) {_STATEMENTS} GROUP BY gateway"

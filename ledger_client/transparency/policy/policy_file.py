@@ -11,8 +11,9 @@ import logging
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from ledger_client.durable_files import write_text
 from ledger_client.errors import TrustFileError
@@ -138,21 +139,47 @@ def parse_policy(text: str, source: str) -> Policy:
     return Policy(keys)
 
 
-def add_keys(policy: Path, keys: Sequence[TrustKey], identities: Mapping[TrustKey, str]) -> None:
-    """Add entries to a policy file, and identities to some that are there, durably; all else stays word for word.
+@dataclass(frozen=True, slots=True)
+class End:
+    """Until when a retired key counts (Unix seconds), and why it was retired."""
+
+    valid_to: int
+    reason: str
+
+
+def add_keys(
+    policy: Path,
+    keys: Sequence[TrustKey],
+    identities: Mapping[TrustKey, str],
+    ends: Mapping[TrustKey, End] = MappingProxyType({}),
+) -> None:
+    """Add entries to a policy file, and identities and ends to some that are there, durably; all else stays word for
+    word.
 
     The caller holds ``alone``. Raises ``TrustFileError`` and changes nothing where the file would not be in order.
     """
     text, before = policy.read_text(encoding="utf-8"), load_policy(policy).keys
-    wanted = [replace(key, identity=identities.get(key, key.identity)) for key in before] + list(keys)
+    wanted = [_changed(key, identities, ends) for key in before] + list(keys)
     for number in range(len(before) - 1, -1, -1):  # from the last on, so that the places of the others stay right
-        if before[number] in identities:
-            text = with_lines(text, number, f"identity = {quoted(identities[before[number]])}\n") or ""
+        if lines := _lines(before[number], identities, ends):
+            text = with_lines(text, number, lines) or ""
     text = text.rstrip() + "\n" + "".join("\n" + entry_of(key) for key in keys)
     if list(parse_policy(text, str(policy)).keys) != wanted:  # whatever a TOML file may hide an entry in
-        way_out = "write identity = … into its entries by hand, or make them plain [[key]] tables"
+        way_out = "write identity = … or valid_to = … into its entries by hand, or make them plain [[key]] tables"
         raise TrustFileError(str(policy), "", "has entries that are not plain [[key]] tables", way_out)
     write_policy(policy, text)
+
+
+def _changed(key: TrustKey, identities: Mapping[TrustKey, str], ends: Mapping[TrustKey, End]) -> TrustKey:
+    valid_to = ends[key].valid_to if key in ends else key.valid_to
+    return replace(key, identity=identities.get(key, key.identity), valid_to=valid_to)
+
+
+def _lines(key: TrustKey, identities: Mapping[TrustKey, str], ends: Mapping[TrustKey, End]) -> str:
+    """What is added to the entry of a key."""
+    identity = f"identity = {quoted(identities[key])}\n" if key in identities else ""
+    end = f"valid_to = {rfc3339(ends[key].valid_to)}  # retired: {ends[key].reason}\n" if key in ends else ""
+    return end + identity
 
 
 def with_lines(text: str, number: int, lines: str) -> str | None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger_client.enrolment.proofs import CONTENT_REQUEST, is_request, to_text
-from ledger_client.enrolment.request import Enrolment, MeterKey, parse_request, sign_request
+from ledger_client.enrolment.request import Enrolment, MeterKey, RetiredKey, parse_request, sign_request
 from ledger_client.errors import BadSignature, EncodeError, Malformed, VerificationError
 from ledger_client.formats import cbor, cose
 from ledger_client.formats.cose_key import ES256, PrivateKey
@@ -19,10 +19,14 @@ SIGNERS = {key.public.kid: key for key in (STATEMENT, OLD, ONE, TWO)}
 METERS = {"export-main": MeterKey(ONE.public, "serial_number=4711"), "co2": MeterKey(TWO.public)}
 ASKED = Enrolment("hydro-07", 1_795_000_000, STATEMENT.public, METERS, OLD.public)
 REQUEST = sign_request(ASKED, SIGNERS)
+RETIRED = RetiredKey(bytes(32), 1_795_000_000, "planned")
+ROTATED = Enrolment(
+    "g", 0, STATEMENT.public, {"co2": MeterKey(TWO.public, None, ONE.public)}, OLD.public, retired=(RETIRED,)
+)
 
 
 def test_what_is_written_is_read() -> None:
-    for asked in (ASKED, Enrolment("g", 0, STATEMENT.public), Enrolment("g", 0, STATEMENT.public, METERS)):
+    for asked in (ASKED, ROTATED, Enrolment("g", 0, STATEMENT.public), Enrolment("g", 0, STATEMENT.public, METERS)):
         request = sign_request(asked, SIGNERS)
         assert parse_request(request) == asked
         assert parse_request(f"  {to_text(request)}\n".encode()) == asked
@@ -32,6 +36,9 @@ def test_every_key_signs() -> None:
     proofs = cbor.decode(REQUEST)["proofs"]
     kids = [cose.Sign1.parse(proof).protected[cose.KID] for proof in proofs]
     assert kids == [STATEMENT.public.kid, TWO.public.kid, ONE.public.kid, OLD.public.kid]
+    proofs = cbor.decode(sign_request(ROTATED, SIGNERS))["proofs"]
+    kids = [cose.Sign1.parse(proof).protected[cose.KID] for proof in proofs]
+    assert kids == [STATEMENT.public.kid, TWO.public.kid, OLD.public.kid, ONE.public.kid]
     with pytest.raises(EncodeError, match="cannot sign"):
         sign_request(ASKED, {STATEMENT.public.kid: STATEMENT})
 
@@ -75,6 +82,12 @@ def test_a_key_that_did_not_sign_is_not_asked_for() -> None:
         {"meters": {"m": {"key": ONE.public.cose_key, "identity": "x" * 257}}},
         {"meters": {"a": {"key": ONE.public.cose_key}, "b": {"key": ONE.public.cose_key}}},
         {"before": STATEMENT.public.cose_key},
+        {"retired": []},
+        {"retired": [{"kid": bytes(31), "time": 0, "reason": "x"}]},
+        {"retired": [{"kid": bytes(32), "time": 0, "reason": "a\nb"}]},
+        {"retired": [{"kid": bytes(32), "time": 0, "reason": "x"}] * 2},
+        {"retired": [{"kid": OLD.public.kid, "time": 0, "reason": "it signs"}]},
+        {"meters": {"m": {"key": ONE.public.cose_key, "before": ONE.public.cose_key}}},
     ],
 )  # fmt: skip
 def test_contents_that_cannot_be(changes: dict[str, object]) -> None:

@@ -20,7 +20,7 @@ from hypothesis import given
 from pycddl import Schema, ValidationError
 
 from ledger_client.enrolment.party_request import PartyEnrolment, sign_party
-from ledger_client.enrolment.request import Enrolment, MeterKey, sign_request
+from ledger_client.enrolment.request import Enrolment, MeterKey, RetiredKey, sign_request
 from ledger_client.errors import Malformed
 from ledger_client.formats import cbor, cose
 from ledger_client.formats.bundle import Bundle, Locator
@@ -111,9 +111,11 @@ OF_PARTIES = [
 PARTIES = sign_count(Count(LEDGER, "parties", 1, 2, bytes(32), T0), key(LEDGER))
 COUNT = sign_count(Count(LEDGER, f"gateway/{GATEWAY}", 1, 2, bytes(32), T0), key(LEDGER))
 SHOWN = encode_page(COUNT, [Shown(1, CHANGES[0], (bytes(32),), RECEIPT), Shown(0, RULES, (), None)])
-METERS = {METER: MeterKey(key("meter").public, "serial=4711")}
-ASKED = Enrolment(GATEWAY, T0, key("statement", ES256).public, METERS, key("old").public)
-REQUEST = sign_request(ASKED, {k.public.kid: k for k in (key("statement", ES256), key("meter"), key("old"))})
+METERS = {METER: MeterKey(key("meter").public, "serial=4711", key("old meter").public)}
+RETIRED = (RetiredKey(bytes(32), T0, "planned"),)
+ASKED = Enrolment(GATEWAY, T0, key("statement", ES256).public, METERS, key("old").public, RETIRED)
+SIGNING = (key("statement", ES256), key("meter"), key("old"), key("old meter"))
+REQUEST = sign_request(ASKED, {k.public.kid: k for k in SIGNING})
 PROOFS = cbor.decode(REQUEST)["proofs"]
 OF_PARTY = sign_party(
     PartyEnrolment("reg", "issuer", T0, key("reg").public, key("old").public),
@@ -400,6 +402,10 @@ WRONG: dict[str, list[tuple[list[Any], object]]] = {
         (["meters", METER], {"identity": "x"}),
         (["meters", METER, "identity"], ""),
         (["meters", METER, "key"], "text"),
+        (["meters", METER, "before"], "text"),
+        (["retired"], []),
+        (["retired", 0, "kid"], bytes(31)),
+        (["retired", 0, "reason"], ""),
         (["note"], 1),
     ],
     "party-enrolment": [
