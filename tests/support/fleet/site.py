@@ -90,18 +90,24 @@ class Fleet:
 
 
 @contextmanager
-def fleet(folder: Path, size: Size = Size(), *, progress: Callable[[str], Any] = lambda _: None) -> Iterator[Fleet]:
-    """A running fleet; everything of it is ended with the ``with``, the folder stays. ``progress`` is given one line
-    for each part before it starts."""
+def fleet(
+    folder: Path,
+    size: Size = Size(),
+    *,
+    cluster: postgres.Cluster | None = None,
+    progress: Callable[[str], Any] = lambda _: None,
+) -> Iterator[Fleet]:
+    """A running fleet, on this PostgreSQL or one of its own; everything of it is ended with the ``with``, the folder
+    stays. ``progress`` is given one line for each part before it starts."""
     with ExitStack() as stack:
         progress(f"nats-server, {size.nodes} of them; PostgreSQL; a ledger")
         nodes = stack.enter_context(nats(folder / "nats", size.nodes))
-        cluster = stack.enter_context(postgres.cluster())
+        cluster = cluster or stack.enter_context(postgres.cluster())
         ledger = stack.enter_context(embedded_ledger(folder / "ledger", LEDGER))
         ports = stack.enter_context(farm(size.gateways * size.meters)).ports
         progress(f"{size.gateways} gateways with {size.meters} simulated meters each: configuration, keys, enrolment")
         sites = [
-            _site(folder / f"gateway-{n:02}", n, ports[n * size.meters : (n + 1) * size.meters], size, nodes, ledger)
+            site_of(folder / f"gateway-{n:02}", n, ports[n * size.meters : (n + 1) * size.meters], size, nodes, ledger)
             for n in range(size.gateways)
         ]
         made = Fleet(folder, nodes, cluster.database("meterseal"), ledger, folder / "control" / "CONTROL.toml")
@@ -126,10 +132,10 @@ def start(servers: Sequence[Server]) -> None:
             assert line
 
 
-def _site(
-    folder: Path, number: int, ports: Sequence[int], size: Size, nodes: Sequence[Node], ledger: EmbeddedLedger
+def site_of(
+    folder: Path, number: int, ports: Sequence[int], size: Size, nodes: Sequence[Node], ledger: EmbeddedLedger | None
 ) -> Config:
-    """The site of one gateway; they share the nodes among them."""
+    """The site of one gateway; they share the nodes among them. Without a ledger nobody knows its keys."""
     node = nodes[number % len(nodes)]
     return make_site(
         folder,
@@ -137,7 +143,7 @@ def _site(
         tcp_buses(ports, size.every),
         table("[feed]", name="control-room", type="records", url=node.url, since="oldest"),
         gateway=f"gw-{number:02}",
-        ledgers=over_http(ledger),
+        ledgers=None if ledger is None else over_http(ledger),
         profiles={"bench.toml": PROFILE},
     )
 
