@@ -12,14 +12,17 @@ from click.testing import CliRunner
 from control_room.cli.load import load as command
 from control_room.completeness.load import Loaded, load
 from control_room.judged import Stored
+from ledger_client.audit.files import files_in
 from ledger_client.formats.batch_file import BatchFile, write_batch
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.record import parse_record, sign_record
+from ledger_client.recompute.run import recompute
 from ledger_client.verification.trust import key_entry
 from tests.control_room.completeness.room import Room, room
-from tests.support.audit_batches import OTHER, Gateway
+from tests.support.accounted import QUARTER_MS, Accounted, plan_fields
+from tests.support.audit_batches import OTHER, Gateway, trusted
 from tests.support.brokers import postgres as engine
-from tests.support.evidence import GATEWAY, METER, VALID_FROM, key, trust_text
+from tests.support.evidence import GATEWAY, METER, NOW, VALID_FROM, key, trust_text
 
 
 @pytest.fixture
@@ -47,6 +50,25 @@ def test_files_in_any_order_are_proven_and_close_what_is_missing(control: Room, 
     assert loaded(control, paths[2]).state == "proven"
     assert (control.holes(), control.alarms()) == ([], set())
     assert loaded(control, paths[2])[2:] == (Stored(repeated=sizes[2]), None, "proven", None)
+
+
+def test_a_statement_is_recomputed_from_the_archive(control: Room, tmp_path: Path) -> None:
+    """By an auditor who has the archive, the trust file and the rows, and nothing of the gateway's."""
+    (tmp_path / "site").mkdir()
+    site = Accounted(tmp_path / "site")
+    from_ms = site.from_ms
+    site.publish(plan_fields(from_ms))
+    for polls in (200, 200):
+        site.polls(polls)
+        site.seal()
+    _, rows = site.state(from_ms, from_ms + 4 * QUARTER_MS, (0, 1))
+    site.polls(2)
+    site.seal()
+    assert [loaded(control, path).state for path in site.files] == ["proven"] * 3
+    result = recompute(list(files_in([control.folder])), trusted(), NOW, rows=[rows])
+    assert result.audit.findings == []
+    assert result.equal
+    assert [period.rows_compared for period in result.periods] == [True]
 
 
 def test_the_order_of_the_file_counts_where_the_gateway_sent_other_places(control: Room, tmp_path: Path) -> None:
