@@ -1,4 +1,5 @@
-"""Proof bundles (``.mseal``): one record with its proof, statement and receipts. Never a source of trust."""
+"""Proof bundles (``.mseal``): one record with its proof, statement, receipts, perhaps cosigned heads. Not a source of
+trust."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ from ledger_client.formats.checks import (
     within,
     writing,
 )
+from ledger_client.formats.notes import MAX_NOTE
 from ledger_client.formats.statement import attach_receipts, detach_receipts
 
 VERSION: Final = 1
@@ -47,6 +49,15 @@ class Locator:
 
 
 @dataclass(frozen=True, slots=True)
+class Witnessed:
+    """A note of a log's head with the cosignatures of witnesses, and the place of the statement (entry) in the log of
+    that size. The note is unread bytes."""
+
+    note: bytes
+    place: Proof
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """A record, its place in the batch's tree, the batch's statement (entry) and the receipts for it."""
 
@@ -57,18 +68,20 @@ class Bundle:
     path: tuple[bytes, ...]
     statement: bytes
     receipts: tuple[bytes, ...]
+    witnessed: tuple[Witnessed, ...] = ()
 
     def encode(self) -> bytes:
         """The file; ``EncodeError`` for what ``parse`` would refuse."""
-        data = cbor.encode(
-            {
-                "v": VERSION,
-                "record": self.record,
-                "anchors": [locator_map(locator) for locator in self.anchors],
-                "inclusion": [self.size, self.index, list(self.path)],
-                "statement": self._statement(),
-            }
-        )
+        fields: dict[str, object] = {
+            "v": VERSION,
+            "record": self.record,
+            "anchors": [locator_map(locator) for locator in self.anchors],
+            "inclusion": [self.size, self.index, list(self.path)],
+            "statement": self._statement(),
+        }
+        if self.witnessed:
+            fields["witnessed"] = [{"note": one.note, "place": _plain(one.place)} for one in self.witnessed]
+        data = cbor.encode(fields)
         with writing("bundle"):
             self.parse(data)
         return data
@@ -83,7 +96,7 @@ class Bundle:
     def parse(cls, data: bytes) -> Bundle:
         """Read a file strictly; ``Malformed`` for anything else. Record, statement and receipts stay unread bytes."""
         bundle = cbor.decode(within(data, MAX_BUNDLE, "the bundle"))
-        fields = table(bundle, "bundle", {"v", "record", "anchors", "inclusion", "statement"})
+        fields = table(bundle, "bundle", {"v", "record", "anchors", "inclusion", "statement"}, {"witnessed"})
         if type(fields["v"]) is not int or fields["v"] != VERSION:
             raise Malformed(f"bundle version {fields['v']!r}; this program reads version {VERSION}")
         if type(fields["record"]) is not bytes or type(fields["statement"]) is not bytes:
@@ -91,7 +104,23 @@ class Bundle:
         size, index, path = proof(fields["inclusion"], "inclusion", 0)
         entry, receipts = detach_receipts(fields["statement"])
         anchors = tuple(parse_locator(value) for value in array(fields["anchors"], "anchors", 0, MAX_RECEIPTS))
-        return cls(within(fields["record"], MAX_RECORD, "the record"), anchors, size, index, path, entry, receipts)
+        record = within(fields["record"], MAX_RECORD, "the record")
+        notes = array(fields["witnessed"], "witnessed", 1, MAX_RECEIPTS) if "witnessed" in fields else ()
+        witnessed = tuple(map(_witnessed, notes))
+        return cls(record, anchors, size, index, path, entry, receipts, witnessed)
+
+
+def _witnessed(value: Any) -> Witnessed:
+    fields = table(value, "witnessed", {"note", "place"})
+    note = fields["note"]
+    if type(note) is not bytes or not 0 < len(note) <= MAX_NOTE:
+        raise Malformed(f"the note of a log's head is not 1 to {MAX_NOTE} bytes")
+    return Witnessed(note, proof(fields["place"], "place in the log", 0))
+
+
+def _plain(place: Proof) -> list[object]:
+    size, index, path = place
+    return [size, index, list(path)]
 
 
 def is_bundle(path: Path) -> bool:

@@ -19,6 +19,7 @@ from ledger_client.transparency.policy.key_list import Proven
 from ledger_client.transport.access import Access
 from ledger_client.verification.held_words import held_in_words
 from ledger_client.verification.trust import Held, Trust, TrustKey, entry_of, moment, parse_trust, quoted
+from ledger_client.verification.witnesses import LogKey, entries_of
 
 
 def pinned_in(path: Path) -> tuple[str, list[TrustKey]]:
@@ -51,6 +52,7 @@ def made(
     text = _head(url, ledger, whom, proven, max_delay, days) + "".join(
         "\n" + entry_of(key) for key in (*_ledger_keys(proven, pinned), *(key for one in proven for key in one.keys))
     )
+    text += "".join("\n" + entry for entry in entries_of(_log_keys(proven)))
     parse_trust(text, url)
     return text, proven
 
@@ -77,6 +79,12 @@ def compared(trust: Trust, ledger: str, url: str, access: Access | None = None) 
             yield f"{in_words(key)} is for the device {key.identity}, and here for {mine.identity}"
         elif mine.held != key.held and ledger in (held.by for held in (mine.held, key.held) if held is not None):
             yield f"{in_words(key)} is in {_held(key.held)}, and here in {_held(mine.held)}"
+    here = {log.vkey.text for log in trust.logs if log.ledger == ledger}
+    in_log = {log.vkey.text for log in _log_keys(proven)} if proven else here
+    for vkey in sorted(in_log - here) if trust.witnessed else ():
+        yield f"the key of its checkpoints {vkey} is in the log and not here"
+    for vkey in sorted(here - in_log):
+        yield f"the key of its checkpoints {vkey} is here and not in the log"
     known = {key.place for key in shown}
     for key in trust.keys:
         if key.ledger in (None, ledger) and key.place not in known:
@@ -99,6 +107,12 @@ def _ledger_keys(proven: Sequence[Proven], known: Sequence[TrustKey]) -> list[Tr
 def _held(held: Held | None) -> str:
     """With the evidence."""
     return held_in_words(held) + ("" if held is None or held.evidence is None else f" for “{held.evidence}”")
+
+
+def _log_keys(proven: Sequence[Proven]) -> list[LogKey]:
+    """The keys of the log's checkpoints, as the newest answer tells them."""
+    newest = max(proven, key=lambda one: one.count.size)
+    return [LogKey(newest.count.ledger, vkey) for vkey in newest.checkpoint_keys]
 
 
 def _head(url: str, ledger: str, whom: Sequence[str], proven: Sequence[Proven], max_delay: str, days: int) -> str:

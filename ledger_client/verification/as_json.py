@@ -12,10 +12,12 @@ from ledger_client.formats.senml import Reading, quality_words
 from ledger_client.formats.statement import id_text
 from ledger_client.times import rfc3339, rfc3339_ms
 from ledger_client.verification.verify import Verified
+from ledger_client.verification.witnesses import Cosigned
 
 _KEYS: Final = (
     "verified", "step", "error", "detail", "kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than", "delay",
     "clock", "values", "batch", "resume", "root", "statement_id", "receipts", "unconfirmed", "asked",
+    "witnessed",
 )  # fmt: skip
 _ANSWER: Final[dict[str, Any]] = dict.fromkeys(_KEYS)
 
@@ -41,7 +43,13 @@ def verified_json(proven: Verified) -> dict[str, Any]:
         "receipts": [_json_receipt(proven, ledger, time) for ledger, time in proven.receipts],
         "unconfirmed": list(proven.unconfirmed),
         "asked": list(proven.asked),
+        "witnessed": [_json_cosigned(head) for head in proven.witnessed],
     }
+
+
+def _json_cosigned(head: Cosigned) -> dict[str, Any]:
+    witnesses = [{"name": name, "time": rfc3339(time)} for name, time in head.witnesses]
+    return {"ledger": head.ledger, "entries": head.size, "witnesses": witnesses}
 
 
 def _json_receipt(proven: Verified, ledger: str, time: int) -> dict[str, Any]:
@@ -54,7 +62,7 @@ def _json_receipt(proven: Verified, ledger: str, time: int) -> dict[str, Any]:
 def failure_json(error: VerificationError) -> dict[str, Any]:
     """The answer for ``--json`` when verification stopped: the same keys, with what stopped it and no facts."""
     stopped = {"verified": False, "step": error.step, "error": type(error).__name__, "detail": error.detail}
-    return _ANSWER | stopped | {"values": [], "receipts": [], "unconfirmed": [], "asked": []}
+    return _ANSWER | stopped | {"values": [], "receipts": [], "unconfirmed": [], "asked": [], "witnessed": []}
 
 
 def _json_values(body: Body) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from ledger_client.verification.commissioning_words import commissioning_facts, 
 from ledger_client.verification.online_facts import LogFact
 from ledger_client.verification.value_words import number_text, quality_in_words
 from ledger_client.verification.verify import Verified
+from ledger_client.verification.witnesses import Cosigned
 
 _CLOCKS: Final = {
     "U": "unknown, the clock was not set",
@@ -65,6 +66,7 @@ def facts_in_words(proven: Verified) -> list[str]:
         f"  root           {proven.root.hex()}",
         *([f"  after a loss   {clean(proven.resume)}"] if proven.resume is not None else []),
         *(f"  ledger         {_vouched(proven, ledger, time)}" for ledger, time in proven.receipts),
+        *(f"  witnessed      {_cosigned(head)}" for head in proven.witnessed),
         *(f"  still there    {clean(ledger)}, {_in_its_log(log)}" for ledger, log in proven.in_log.items()),
         *([f"  no other       batch {proven.batch} on {clean(', '.join(proven.asked))}"] if proven.asked else []),
         *(f"  not confirmed  {clean(line)}" for line in proven.unconfirmed),
@@ -74,6 +76,11 @@ def facts_in_words(proven: Verified) -> list[str]:
 
 def _vouched(proven: Verified, ledger: str, time: int) -> str:
     return f"{clean(ledger)}, {'block' if ledger in proven.on_chain else 'receipt'} of {rfc3339(time)}"
+
+
+def _cosigned(head: Cosigned) -> str:
+    by = ", ".join(f"{clean(name)} ({rfc3339(time)})" for name, time in head.witnesses) or "nobody whom you trust"
+    return f"{clean(head.ledger)}, its log of {head.size} entries by {by}"
 
 
 def _in_its_log(log: LogFact) -> str:

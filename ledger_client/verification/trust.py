@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.formats.checks import MAX_TIME_S, is_ledger_name, is_name
@@ -16,6 +16,7 @@ from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.messages import Message
 from ledger_client.system_errors import os_error
 from ledger_client.text_file import NotText, NotToml, WrongText, duration_ms, text_of, toml_of
+from ledger_client.verification.witnesses import LogKey, Witness, demand_distinct, read_log, read_witness
 
 # role: the names that a key of it must bear, in the order of a lookup
 PARTY_ROLES: Final = ("party", "issuer", "verifier")
@@ -30,6 +31,8 @@ _HELD: Final = ("held", "held_by", "held_at", "evidence")
 _HELD_IN_POLICY: Final = ("held", "evidence")
 _MORE: Final = {"ledger": ("kid",), "meter": ("identity",)}
 _CHAIN: Final = ("ledger", "chain_id", "contract", "sender", "confirmations")
+_POLICY: Final = ("receipts", "ledgers", "max_delay", "attested", "made", "expires", "witnesses")
+_E = TypeVar("_E")
 MAX_FILE: Final = 64 << 20  # bytes, some 200,000 keys
 
 
@@ -98,7 +101,8 @@ class Trust:
 
     ``max_delay_s``: so many seconds may lie between a record's time and its ledgers' (None: any number). ``attested``:
     so many verifiers must have attested a certificate's statement. ``registries``: chains of claims. ``made`` and
-    ``expires`` (Unix seconds; None: not said) are facts here; ``trust_dates`` judges by them.
+    ``expires`` (Unix seconds; None: not said) are facts here; ``trust_dates`` judges by them. ``witnessed``: so many of
+    ``witnesses`` must have cosigned a head of a ledger's log, signed by one of ``logs``.
     """
 
     receipts: int
@@ -112,6 +116,9 @@ class Trust:
     registries: tuple[Chain, ...] = ()
     made: int | None = None
     expires: int | None = None
+    witnessed: int = 0
+    witnesses: tuple[Witness, ...] = ()
+    logs: tuple[LogKey, ...] = ()
     _index: dict[Place, TrustKey] = field(init=False, repr=False, compare=False)
     _gateways: frozenset[str] = field(init=False, repr=False, compare=False)
 
@@ -174,26 +181,30 @@ class _Reader:
         raise TrustFileError(self.source, key, what)
 
     def trust(self, document: Mapping[str, Any], *, anchored: bool) -> Trust:
-        self.known(document, "", ("policy", "key", "chain"))
+        self.known(document, "", ("policy", "key", "chain", "witness", "log"))
         receipts, ledgers, max_delay = self.policy(document, anchored=anchored)
         keys = tuple(self.key(table, where) for table, where in self.tables(document, "key"))
         chains = tuple(self.chain(table, where) for table, where in self.tables(document, "chain"))
         self.one_role_a_key(keys)
         self.one_role_a_party(keys)
         self.one_ledger_a_contract(chains)
-        warnings = tuple(_warnings(receipts, ledgers, keys, chains))
+        witnesses, logs = self.witnesses(document, keys)
+        witnessed = self.witnessed(document.get("policy", {}), len(witnesses))
         attested = self.attested(document.get("policy", {}))
         made, expires = self.dates(document.get("policy", {}))
+        unseen = _unwitnessed(ledgers, chains, logs) if witnessed else ()
+        warnings = (*_warnings(receipts, ledgers, keys, chains), *unseen)
         anchors, registries = (tuple(c for c in chains if bool(c.sender) is kind) for kind in (True, False))
         return Trust(
-            receipts, ledgers, keys, anchors, warnings, self.source, max_delay, attested, registries, made, expires
-        )
+            receipts, ledgers, keys, anchors, warnings, self.source, max_delay, attested, registries, made, expires,
+            witnessed, witnesses, logs,
+        )  # fmt: skip
 
     def policy(self, document: Mapping[str, Any], *, anchored: bool) -> tuple[int, tuple[str, ...], int | None]:
         policy = document.get("policy", {} if not anchored else None)
         if not isinstance(policy, dict):
             self.refuse("policy", Message("trust-policy-missing"))
-        self.known(policy, "policy", ("receipts", "ledgers", "max_delay", "attested", "made", "expires"))
+        self.known(policy, "policy", _POLICY)
         max_delay = self.max_delay(policy["max_delay"]) if "max_delay" in policy else None
         if not anchored and not policy.get("ledgers"):
             return 1, (), max_delay
@@ -215,6 +226,29 @@ class _Reader:
         if made is not None and expires is not None and expires <= made:
             self.refuse("policy.expires", Message("trust-expires-early"))
         return made, expires
+
+    def witnesses(
+        self, document: Mapping[str, Any], keys: tuple[TrustKey, ...]
+    ) -> tuple[tuple[Witness, ...], tuple[LogKey, ...]]:
+        witnesses = tuple(self.entries(document, "witness", ("name", "vkey"), read_witness))
+        logs = tuple(self.entries(document, "log", ("ledger", "vkey"), read_log))
+        if witnesses or logs:
+            demand_distinct(witnesses, logs, {key.key.kid: key.role for key in keys}, self.source)
+        return witnesses, logs
+
+    def entries(
+        self, document: Mapping[str, Any], name: str, keys: tuple[str, ...],
+        read: Callable[[Mapping[str, Any], str, str], _E],
+    ) -> Iterator[_E]:  # fmt: skip
+        for table, where in self.tables(document, name):
+            self.known(table, where, keys)
+            yield read(table, where, self.source)
+
+    def witnessed(self, policy: Mapping[str, Any], n: int) -> int:
+        value = policy.get("witnesses", 0)
+        if type(value) is not int or not 0 <= value <= n:
+            self.refuse("policy.witnesses", Message("trust-witnesses", value=repr(value), n=n))
+        return value
 
     def max_delay(self, value: object) -> int:
         try:
@@ -403,6 +437,13 @@ def _warnings(
         if key.held is not None and key.ledger is not None and key.held.by == key.ledger:
             yield Message("trust-held-by-itself", number=number, ledger=key.ledger)
     yield from _shared(keys)
+
+
+def _unwitnessed(ledgers: tuple[str, ...], chains: tuple[Chain, ...], logs: tuple[LogKey, ...]) -> Iterator[Message]:
+    sources = {log.ledger for log in logs} | {chain.ledger for chain in chains}
+    for ledger in ledgers:
+        if ledger not in sources:
+            yield Message("trust-ledger-no-log", ledger=ledger)
 
 
 def _shared(keys: tuple[TrustKey, ...]) -> Iterator[Message]:

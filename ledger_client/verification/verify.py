@@ -36,8 +36,11 @@ from ledger_client.verification.vouching import (
     in_log,
     policy_error,
     read_receipts,
+    unwitnessed_error,
     vouching_ledgers,
+    witnessed_ledgers,
 )
+from ledger_client.verification.witnesses import Cosigned, cosigned_heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Verified:
     seconds) is the time at which enough ledgers had its batch. They are two facts: the second bounds the first.
     ``delay_ms`` is what lies between the two; below 0 by as much as the clocks disagree. ``resume``: why the batch goes
     on after a loss, as the gateway states it; None where it states none.
+    ``witnessed``: of ledgers that count, the head with the statement that most witnesses have cosigned.
     ``receipts`` are the ledgers that count, each with its earliest time, ``on_chain`` those of them whose chain was
     asked, ``in_log`` those whose log was asked and has only grown; ``asked`` are the ledgers of the policy that hold no
     other statement under this number; ``unconfirmed`` says what does not count, or is not proven, and why.
@@ -72,6 +76,7 @@ class Verified:
     on_chain: frozenset[str] = frozenset()
     in_log: Mapping[str, LogFact] = field(default_factory=dict)
     asked: tuple[str, ...] = ()
+    witnessed: tuple[Cosigned, ...] = ()
 
     @property
     def delay_ms(self) -> int:
@@ -138,6 +143,12 @@ def verify(
     # 8 policy: k distinct ledgers of the list; before the rest of 7, whose T only they give
     if len(vouching) < trust.receipts:
         raise policy_error(vouching, failures, trust)
+    heads, ignored = cosigned_heads(parts.statement, parts.witnessed, trust.logs, trust.witnesses)
+    by_receipt, lacking = witnessed_ledgers(by_receipt, heads, trust)
+    vouching = earliest(by_receipt, places)
+    if len(vouching) < trust.receipts:
+        raise unwitnessed_error(vouching, [*lacking, *ignored], trust)
+    unwitnessed = [message.problem for message in (*lacking, *ignored)]
 
     # 7 validity, at T: the moment from which k ledgers had the statement
     no_later_than = sorted(vouching.values())[trust.receipts - 1]
@@ -167,10 +178,11 @@ def verify(
         root=statement.root,
         statement_id=signed.id,
         receipts=counted,
-        unconfirmed=_unconfirmed(receipts, vouching, failures, [*unanswered, *unplaced, *unasked]),
+        unconfirmed=_unconfirmed(receipts, vouching, failures, [*unanswered, *unplaced, *unasked, *unwitnessed]),
         on_chain=frozenset(vouching) - by_receipt.keys(),
-        in_log=still_there,
+        in_log={ledger: log for ledger, log in still_there.items() if ledger in by_receipt},
         asked=asked,
+        witnessed=tuple(heads[ledger] for ledger, _ in counted if ledger in heads),
     )
 
 

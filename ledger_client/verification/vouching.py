@@ -28,6 +28,7 @@ from ledger_client.messages import Message, Sentence
 from ledger_client.times import rfc3339
 from ledger_client.verification.online_facts import NOTHING_ASKED, ChainFact, Held, LogFact, OnlineFacts
 from ledger_client.verification.trust import Trust, TrustKey
+from ledger_client.verification.witnesses import Cosigned
 
 TOLERANCE_S: Final = 300  # how far the clocks of gateway, ledger and verifier may be apart
 
@@ -179,6 +180,31 @@ def policy_error(
     if failures:
         what = Message("verify-policy-because", what=what, why=tuple(error.sentence for _, error in failures))
     return PolicyNotMet(what, step=8)
+
+
+def witnessed_ledgers(
+    vouching: Mapping[str, int], heads: Mapping[str, Cosigned], trust: Trust
+) -> tuple[dict[str, int], list[Message]]:
+    """Of the ledgers with receipts those of which ``policy.witnesses`` witnesses have cosigned a head with the entry,
+    all where the policy asks for none; and what lacks of each other one."""
+    counted: dict[str, int] = {}
+    lacking: list[Message] = []
+    for ledger, time in vouching.items():
+        n = len(heads[ledger].witnesses) if ledger in heads else 0
+        if n >= trust.witnessed:
+            counted[ledger] = time
+        elif any(log.ledger == ledger for log in trust.logs):
+            lacking.append(_at(ledger, Message("verify-witnesses", n=n, wanted=trust.witnessed)))
+        else:
+            lacking.append(_at(ledger, Message("verify-no-log")))
+    return counted, lacking
+
+
+def unwitnessed_error(vouching: Mapping[str, int], why: Sequence[Message], trust: Trust) -> PolicyNotMet:
+    """Enough ledgers have given receipts, and too few of their logs are witnessed."""
+    found = Message("verify-ledgers", ledgers=tuple(vouching)) if vouching else Message("verify-no-ledgers")
+    what = Message("verify-policy", wanted=trust.receipts, ledgers=trust.ledgers, n=len(vouching), found=found)
+    return PolicyNotMet(Message("verify-policy-because", what=what, why=tuple(why)), step=8)
 
 
 def demand_valid(key: TrustKey, time: int, whose: Message) -> None:

@@ -19,12 +19,13 @@ from pathlib import Path
 from ledger_client.durable_files import alone
 from ledger_client.errors import LedgerClientError, LedgerUnavailable, TrustFileError
 from ledger_client.formats.cose_key import Signer, base64url
+from ledger_client.formats.notes import Vkey
 from ledger_client.formats.receipt import sign_receipt
 from ledger_client.transparency.ledger.directory import POLICY, RULES, LedgerDir, has_log, open_log, present_key
 from ledger_client.transparency.log.entries import Place, Reader, Writer
 from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.policy.key_entries import applied, changes_of, difference, sign_change
-from ledger_client.transparency.policy.ledger_keys import LedgerKey, rules_of, sign_rules
+from ledger_client.transparency.policy.ledger_keys import LedgerKey, checkpoint_keys, rules_of, sign_rules
 from ledger_client.transparency.policy.policy_file import Mark, Policy, load_policy, look
 from ledger_client.verification.trust import Place as KeyPlace
 from ledger_client.verification.trust import TrustKey
@@ -42,8 +43,11 @@ Keys = Callable[[Reader], tuple[Signer, list[LedgerKey]]]
 class CommittedPolicy:
     """The policy of the ledger in one folder; safe to ask from any thread."""
 
-    def __init__(self, folder: Path, log: Log, keys: Keys, now: Callable[[], float] = time.time) -> None:
-        self._folder, self._log, self._keys, self._now = folder, log, keys, now
+    def __init__(
+        self, folder: Path, log: Log, keys: Keys, now: Callable[[], float] = time.time, vkey: Vkey | None = None
+    ) -> None:
+        """``vkey``: of the log's checkpoints, which the log is to name."""
+        self._folder, self._log, self._keys, self._now, self._vkey = folder, log, keys, now, vkey
         self._path = folder / POLICY
         self._lock = threading.Lock()
         self._mark: Mark | None = _UNREAD
@@ -57,7 +61,7 @@ class CommittedPolicy:
 
         Raises ``TrustFileError`` for a file that is not in order, ``LedgerUnavailable`` for a log that takes nothing.
         """
-        made = cls(folder.path, folder.log, folder.keys, now)
+        made = cls(folder.path, folder.log, folder.keys, now, folder.vkey)
         made.register(rules=True)
         return made
 
@@ -88,7 +92,7 @@ class CommittedPolicy:
     def register_alone(self, wanted: Policy, *, rules: bool = False) -> None:
         """The same for a policy that the caller has read, or has just written, within ``alone``."""
         with self._log.read() as entries:
-            changed = rules and rules_of(entries.own_entry_bytes()) != list(RULES)
+            changed = rules and self._are_others(entries.own_entry_bytes())
             differs = any(difference(self._state(entries)[1], wanted.keys, 0))
         if changed or differs:
             with self._log.write() as entries:
@@ -96,11 +100,16 @@ class CommittedPolicy:
         with self._log.read() as entries:
             self.at(entries)
 
+    def _are_others(self, own_entries: list[bytes]) -> bool:
+        """Whether the log tells other rules than this program's, or another key of its checkpoints."""
+        vkey = () if self._vkey is None else (self._vkey,)
+        return rules_of(own_entries) != list(RULES) or tuple(checkpoint_keys(own_entries)[-1:]) != vkey
+
     def _append(self, entries: Writer, wanted: Policy, rules: bool) -> None:
         signer, keys = self._keys(entries)
         iat = max(int(self._now()), keys[-1].since)
         if rules:
-            self._add(entries, sign_rules(self._log.name, iat, RULES, signer), iat, signer)
+            self._add(entries, sign_rules(self._log.name, iat, RULES, signer, self._vkey), iat, signer)
         for change in difference(self._state(entries)[1], wanted.keys, iat):
             numbered = replace(change, number=entries.size())
             self._add(entries, sign_change(self._log.name, numbered, signer), iat, signer)

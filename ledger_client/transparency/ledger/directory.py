@@ -1,4 +1,4 @@
-"""Ledger folder: ``key.pem``, ``log.db``, ``head``, ``policy.toml``; made at the first start, locked by one process.
+"""Ledger folder: keys, ``log.db``, ``head``, ``policy.toml``; made at the first start, locked by one process.
 
 The log comes into being whole, with entry 0, under another name; the key gets its own name only after the log has.
 So a key without a log is never an interrupted first start: it is a log that was lost, and a ledger that began again
@@ -22,13 +22,21 @@ from ledger_client.errors import LedgerClientError, LedgerUnavailable, Verificat
 from ledger_client.formats.checks import is_name
 from ledger_client.formats.cose_key import PrivateKey, load_private_key, save_private_key
 from ledger_client.formats.merkle import leaf_hash
+from ledger_client.formats.notes import LOG_KEY, Vkey
+from ledger_client.transparency.ledger.checkpoint import checkpoint_key, origin_of
 from ledger_client.transparency.ledger.log_address import ADDRESS, address_of, write_address
 from ledger_client.transparency.log.entries import Reader
 from ledger_client.transparency.log.head_file import Head, HeadFile
 from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.log.sqlite import SqliteStore
 from ledger_client.transparency.log.store import Store
-from ledger_client.transparency.policy.ledger_keys import LedgerKey, is_key_change, key_history, sign_rules
+from ledger_client.transparency.policy.ledger_keys import (
+    LedgerKey,
+    checkpoint_keys,
+    is_key_change,
+    key_history,
+    sign_rules,
+)
 from ledger_client.transparency.policy.policy_file import EMPTY_POLICY
 
 if TYPE_CHECKING:
@@ -61,13 +69,19 @@ class LedgerDir:
     """An open ledger: its log, its keys, where its policy is. The lock on the folder lasts until ``close``."""
 
     def __init__(self, path: Path, log: Log, lock: IO[bytes]) -> None:
+        """Makes the key of the log's checkpoints where there is none. Raises ``KeyFileError``."""
         self.path = path
         self.log = log
         self.policy = path / POLICY
         self._lock = lock
         with log.read() as entries:
             self._last = entries.last_own()
-            self._keys = present_key(path, log.name, entries.own_entry_bytes())
+            own_entries = entries.own_entry_bytes()
+        self._keys = present_key(path, log.name, own_entries)
+        self.checkpoint_key = checkpoint_key(path)
+        named = checkpoint_keys(own_entries)
+        origin = named[-1].name if named else origin_of(log.name, self._keys[1][0].key)
+        self.vkey = Vkey(origin, LOG_KEY, self.checkpoint_key.public)
 
     def keys(self, entries: Reader) -> tuple[PrivateKey, list[LedgerKey]]:
         """The key that signs at this state of the log, and the history of all; safe to call from any thread.
@@ -253,7 +267,8 @@ def _create(path: Path, name: str, now_s: int, address: Address | None) -> None:
         write_text(path / POLICY, EMPTY_POLICY)
     key = PrivateKey.generate()
     save_private_key(_new(path / KEY), key)
-    rules = sign_rules(name, now_s, RULES, key)
+    vkey = Vkey(origin_of(name, key.public), LOG_KEY, checkpoint_key(path).public)
+    rules = sign_rules(name, now_s, RULES, key, vkey)
     if address is None:
         log = Log.create(_new(path / LOG), name)
         with log.write() as entries:

@@ -18,9 +18,16 @@ from ledger_client.formats import cbor, cose
 from ledger_client.formats.checks import MAX_PATH, array, blob, name, table, text, time_s, uint
 from ledger_client.formats.cose_key import PublicKey, Signer
 from ledger_client.formats.merkle import leaf_hash, root_from_path
+from ledger_client.formats.notes import Vkey
 from ledger_client.formats.receipt import check, parse_receipt
 from ledger_client.transparency.policy.key_entries import GATEWAY, PARTY, applied, changes_of, taken_out
-from ledger_client.transparency.policy.ledger_keys import LedgerKey, is_key_change, key_history, next_key
+from ledger_client.transparency.policy.ledger_keys import (
+    LedgerKey,
+    checkpoint_keys,
+    is_key_change,
+    key_history,
+    next_key,
+)
 from ledger_client.verification.trust import TrustKey
 
 CONTENT_LIST: Final = "application/vnd.meterseal.log-gateways+cbor"
@@ -56,7 +63,8 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """What the ledger's log tells, as of ``count``: the ledger's keys, and those of whom it is about.
+    """What the ledger's log tells, as of ``count``: the ledger's keys, those of whom it is about, and those of its
+    checkpoints, the present one last.
 
     Keys that were taken out of the policy are among them, as revoked ones.
     """
@@ -64,6 +72,7 @@ class Proven:
     count: Count
     ledger_keys: tuple[LedgerKey, ...]
     keys: tuple[TrustKey, ...]
+    checkpoint_keys: tuple[Vkey, ...] = ()
 
 
 def tells(whom: str, entry_about: str | None) -> bool:
@@ -122,7 +131,8 @@ def prove(pages: Sequence[bytes], ledger: str, whom: str, pinned: Sequence[Publi
     changes = changes_of((one.number, one.entry) for one in shown)
     if stray := {change.about for change in changes if not tells(whom, change.about)}:
         raise Malformed(f"an entry about {min(stray)} among those of {whom}")
-    return Proven(last, tuple(history), (*applied({}, changes).values(), *taken_out(changes)))
+    of_log = tuple(checkpoint_keys(one.entry for one in shown))
+    return Proven(last, tuple(history), (*applied({}, changes).values(), *taken_out(changes)), of_log)
 
 
 def _history(ledger: str, entries: Sequence[bytes], pinned: Sequence[PublicKey]) -> list[LedgerKey]:

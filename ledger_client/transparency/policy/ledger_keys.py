@@ -8,14 +8,15 @@ check every key from the first on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from ledger_client.errors import Malformed
 from ledger_client.formats import cbor, cose
 from ledger_client.formats.checks import array, name, table, text, time_s, uint
 from ledger_client.formats.cose_key import PublicKey, Signer
+from ledger_client.formats.notes import LOG_KEY, Vkey
 
 CONTENT_POLICY: Final = "application/vnd.meterseal.policy+cbor"
 CONTENT_KEY: Final = "application/vnd.meterseal.ledger-key+cbor"
@@ -84,24 +85,47 @@ def next_key(entry: bytes) -> PublicKey:
     return _change(cose.Sign1.parse(entry))[1]
 
 
-def sign_rules(ledger: str, iat: int, rules: Sequence[str], signer: Signer) -> bytes:
-    """By what rules the ledger registers statements from now on (RFC 9943 §6.3), signed by itself."""
+def sign_rules(ledger: str, iat: int, rules: Sequence[str], signer: Signer, vkey: Vkey | None = None) -> bytes:
+    """By what rules the ledger registers statements from now on (RFC 9943 §6.3), signed by itself; ``vkey``: of the key
+    that signs its checkpoints."""
     claims = {cose.ISS: ledger, cose.SUB: "policy", cose.IAT: iat}
-    payload = cbor.encode({"v": 1, "rules": list(rules)})
+    of_log = {} if vkey is None else {"vkey": vkey.text}
+    payload = cbor.encode({"v": 1, "rules": list(rules), **of_log})
     return cose.sign1({cose.CONTENT_TYPE: CONTENT_POLICY, cose.CWT_CLAIMS: claims}, payload, signer)
 
 
 def rules_of(own_entries: Iterable[bytes]) -> list[str]:
     """The rules that the last of a ledger's own entries about them tells; ``Malformed``."""
     rules: list[str] = []
+    for fields in _policies(own_entries):
+        rules = [text(rule, "rule", 4096) for rule in array(fields["rules"], "rules", 1)]
+    return rules
+
+
+def checkpoint_keys(own_entries: Iterable[bytes]) -> list[Vkey]:
+    """The keys of a log's checkpoints that a ledger's own entries name, each once, the present one last; ``Malformed``.
+
+    They have one name, the log's origin: under another one a witness would follow the same log from its beginning.
+    """
+    keys: dict[str, Vkey] = {}
+    for fields in _policies(own_entries):
+        if "vkey" in fields:
+            vkey = Vkey.parse(text(fields["vkey"], "vkey", 512))
+            if vkey.kind != LOG_KEY or any(vkey.name != one.name for one in keys.values()):
+                raise Malformed(f"the vkey {vkey.text} is not of a log, or of another origin than the one before")
+            keys.pop(vkey.text, None)
+            keys[vkey.text] = vkey
+    return list(keys.values())
+
+
+def _policies(own_entries: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     for entry in own_entries:
         sign1 = cose.Sign1.parse(entry)
         if _content(sign1) == CONTENT_POLICY:
-            fields = table(cbor.decode(sign1.payload or b""), "rules", {"v", "rules"})
+            fields = table(cbor.decode(sign1.payload or b""), "rules", {"v", "rules"}, {"vkey"})
             if uint(fields["v"], "v") != 1:
                 raise Malformed(f"rules of version {fields['v']}; this program reads 1")
-            rules = [text(rule, "rule", 4096) for rule in array(fields["rules"], "rules", 1)]
-    return rules
+            yield fields
 
 
 def _content(sign1: cose.Sign1) -> object:

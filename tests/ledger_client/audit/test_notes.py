@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ledger_client.audit.notes import KEPT, LONGEST, Kind, Notes
 from ledger_client.audit.report import audit_in_words
-from tests.support.audit_batches import Gateway, audited, findings
+from tests.support.audit_batches import Gateway, audited, findings, trusted
+from tests.support.witnesses.heads import demanded
 
 
 def test_thinning_once_and_again_is_one_line_for_each_factor(tmp_path: Path) -> None:
@@ -22,6 +23,12 @@ def test_thinning_once_and_again_is_one_line_for_each_factor(tmp_path: Path) -> 
         f"every {factor}. poll is recorded from here on, the database being nearly full (5 more of the kind: --json)"
         for factor in (2, 5)
     ]
+
+
+def test_that_witnesses_are_not_judged_is_a_note_and_no_finding(tmp_path: Path) -> None:
+    path = Gateway(tmp_path).write()
+    unasked, asked = audited(path), audited(path, by=trusted(**demanded(1, "w1")))
+    assert (findings(asked), asked.sound, len(asked.notes)) == ([], True, len(unasked.notes) + 1)
 
 
 def test_of_notes_of_one_kind_the_one_of_the_longest_time_is_the_line() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ledger_client.errors import EncodeError, Malformed
 from ledger_client.formats import cbor
-from ledger_client.formats.bundle import Bundle, Locator, decode_locator, encode_locator, is_locator
+from ledger_client.formats.bundle import Bundle, Locator, Witnessed, decode_locator, encode_locator, is_locator
 from tests.support.evidence import Site, receipt_for
 from tests.support.evidence_values import NAMES, THOROUGH
 
@@ -31,11 +31,13 @@ ENTRY = Site().entry()
     st.lists(LOCATORS, max_size=4).map(tuple),
     PROOFS,
     st.lists(st.binary(max_size=100), max_size=16).map(tuple),
+    st.lists(st.builds(Witnessed, st.binary(min_size=1, max_size=100), PROOFS), max_size=3).map(tuple),
 )
 def test_what_is_written_is_read_back(
-    record: bytes, anchors: tuple[Locator, ...], place: tuple[int, int, tuple[bytes, ...]], receipts: tuple[bytes, ...]
-) -> None:
-    bundle = Bundle(record, anchors, *place, ENTRY, receipts)
+    record: bytes, anchors: tuple[Locator, ...], place: tuple[int, int, tuple[bytes, ...]],
+    receipts: tuple[bytes, ...], witnessed: tuple[Witnessed, ...],
+) -> None:  # fmt: skip
+    bundle = Bundle(record, anchors, *place, ENTRY, receipts, witnessed)
     assert Bundle.parse(bundle.encode()) == bundle
 
 
@@ -121,3 +123,16 @@ UNWRITABLE: dict[str, Callable[[Bundle], Bundle]] = {
 def test_unwritable(what: str) -> None:
     with pytest.raises(EncodeError):
         UNWRITABLE[what](Site().bundle()).encode()
+
+
+@pytest.mark.parametrize("change", [
+    {"witnessed": []}, {"witnessed": [{"note": b"x", "place": [1, 0, []]}] * 17}, {"witnessed": [{"note": b"x"}]},
+    {"witnessed": [{"note": b"", "place": [1, 0, []]}]}, {"witnessed": [{"note": b"x" * 65537, "place": [1, 0, []]}]},
+    {"witnessed": [{"note": "x", "place": [1, 0, []]}]}, {"witnessed": [{"note": b"x", "place": [1, 0]}]},
+    {"witnessed": [{"note": b"x", "place": [1, 0, []], "more": 1}]}, {"witnessed": {}},
+])  # fmt: skip
+def test_cosigned_heads_have_one_form(change: dict[str, Any]) -> None:
+    good = cbor.decode(Site().build(witnessed=(Witnessed(b"x", (1, 0, ())),)))
+    assert Bundle.parse(cbor.encode(good)).witnessed == (Witnessed(b"x", (1, 0, ())),)
+    with pytest.raises(Malformed):
+        Bundle.parse(cbor.encode({**good, **change}))

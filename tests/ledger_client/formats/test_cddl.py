@@ -44,6 +44,7 @@ from ledger_client.transparency.policy.ledger_keys import sign_key, sign_rules
 from ledger_client.verification.trust import Held, TrustKey
 from tests.support.evidence import EPOCH, GATEWAY, LEDGER, METER, T0, Site, claims, key, receipt_for, records
 from tests.support.evidence_values import CLAIMS, EVENTS, READINGS, THOROUGH, coverages
+from tests.support.witnesses.heads import cosigned_head, log_key
 
 CDDL = (Path(__file__).parents[3] / "docs" / "evidence.cddl").read_text()
 LAYERS = [
@@ -92,6 +93,7 @@ CONSISTENCY = sign_consistency(LEDGER, T0, 2, 3, [bytes(32)], bytes(32), key(LED
 HEAD = sign_head(LogHead(LEDGER, 3, bytes(32), T0), key(LEDGER))
 NEW_KEY = sign_key(LEDGER, T0, key("next").public, key(LEDGER))
 RULES = sign_rules(LEDGER, T0, ["a rule"], key(LEDGER))
+WITH_LOG = sign_rules(LEDGER, T0, ["a rule"], key(LEDGER), log_key().vkey)
 LET_IN = TrustKey("meter", key("meter").public, GATEWAY, METER, None, bytes(32), 5, 9, None, None, "serial=4711")
 SHUT_OUT = replace(LET_IN, revoked=T0, revoked_reason="stolen")
 ATTESTED = replace(LET_IN, held=Held(None, None, "certificate of the token seen"))
@@ -122,6 +124,7 @@ OF_PARTY = sign_party(
     {k.public.kid: k for k in (key("reg"), key("old"))},
 )
 BUNDLES = [Site(BATCH, anchors=LOCATORS).build(index) for index in range(len(BATCH))]
+BUNDLES.append(Site(BATCH).build(witnessed=(cosigned_head(ENTRY), cosigned_head(ENTRY))))
 ATTACHED = cbor.decode(BUNDLES[0])["statement"]
 BATCH_FILE = {"v": 1, "anchors": cbor.decode(BUNDLES[0])["anchors"], "records": BATCH, "statement": ATTACHED}
 MESSAGE = {"message": "errno-eio", "facts": {}}
@@ -189,7 +192,7 @@ REAL: dict[str, list[bytes]] = {
     "head-header": [protected(HEAD)],
     "ledger-key": [payload(NEW_KEY)],
     "ledger-key-header": [protected(NEW_KEY)],
-    "policy": [payload(RULES)],
+    "policy": [payload(RULES), payload(WITH_LOG)],
     "key-change": [payload(entry) for entry in (*CHANGES, *OF_PARTIES)],
     "key-list": [SHOWN],
     "key-count": [payload(COUNT)],

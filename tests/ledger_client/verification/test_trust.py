@@ -208,7 +208,7 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
     "no TOML": ("[policy", "", "is not TOML", "correct that line"),
     "no policy": (METER_ENTRY, "policy", "missing", "add [policy]"),
     "a policy that is no table": ("policy = 1\n", "policy", "missing", "add [policy]"),
-    "an unknown table": (WHOLE + "[keys]\n", "keys", "unknown key", "use one of: chain, key, policy"),
+    "an unknown table": (WHOLE + "[keys]\n", "keys", "unknown key", "use one of: chain, key, log, policy, witness"),
     "an unknown key of policy": (WHOLE.replace("receipts", "reciepts"), "policy.reciepts", "unknown key", "receipts"),
     "no receipts": (WHOLE.replace("receipts = 1\n", ""), "policy.receipts", "is None", "from 1 to 1"),
     "receipts = 0": (WHOLE.replace("receipts = 1", "receipts = 0"), "policy.receipts", "is 0", "from 1 to 1"),
