@@ -24,6 +24,10 @@ COMMANDS: Final[Table] = {
             "ledger_client.cli.trust:trust",
             "Make, fill and look at a trust file: whom a verifier believes.",
         ),
+        "verifier-page": Entry(
+            "ledger_client.cli.verifier_page:verifier_page",
+            "Write the page that verifies proofs (.mseal) in a browser, offline, and print its SHA-256.",
+        ),
     },
     "Run a ledger": {
         "init": Entry(

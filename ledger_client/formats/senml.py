@@ -236,7 +236,7 @@ def parse_pack(payload: bytes, gateway: str, meter: str) -> Reading:
     if (twice := named_twice(values)) is not None:
         raise Malformed(f"the pack has two values of {twice} at one time")
     secondary = any(value.unit in SECONDARY_UNITS for value in values)
-    if base.get(_BVER) != (_VERSION_SECONDARY if secondary else None):
+    if (_BVER in base) != secondary or (secondary and uint(base[_BVER], "pack version") != _VERSION_SECONDARY):
         raise Malformed(f"pack version is {base.get(_BVER)!r}; with a secondary unit it is 26, else absent")
     reading = Reading(_milliseconds(base[_BT], "pack time"), values)
     if base[_BN] != base_name(gateway, meter):

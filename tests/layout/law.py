@@ -22,6 +22,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "verification",
         "audit",
         "enrolment",
+        "verifier_page",
         # ledger
         "contracts",
         "transport",
@@ -137,6 +138,7 @@ ORDER: dict[str, tuple[str, ...]] = {
 
 FEW: dict[tuple[str, str], str] = {
     ("ledger_client", "cli.terminal"): "both `cli` and `cli.certificates` stand on it, and `cli` above has its number",
+    ("ledger_client", "verifier_page"): "the page is JavaScript: Python only puts it together",
     ("gateway", "cli.access"): "who may come in, people and programs; `cli` above has its number",
     ("gateway", "accounting.certified"): "it stands behind a wall: it alone connects",
     ("control_room", "archive"): "it holds no database: an auditor's files depend on none",
@@ -221,6 +223,13 @@ WALLS = (
         bans=("gateway.config", "gateway.storage", "sqlite3"),
         reach=True,
         reason="its pages face the network, and need neither a site's keys and files nor its database",
+    ),
+    Wall(
+        "who is checked brings no verifier",
+        around=("gateway", "firmware_sim", "control_room"),
+        bans=("ledger_client.verifier_page",),
+        reach=True,
+        reason="a page that verifies proves nothing where it comes from the party that it is to check",
     ),
     Wall(
         "judging is pure",

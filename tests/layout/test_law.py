@@ -31,6 +31,14 @@ BREACHES: dict[str, tuple[dict[str, str], str]] = {
         },
         "control_room.web.site → gateway.errors:1 imports gateway.config.load",
     ),
+    "who is checked brings no verifier": (
+        {
+            "gateway.dashboard.site": "from ledger_client.transparency.server import verifier_route",
+            "ledger_client.transparency.server.verifier_route": "from ledger_client.verifier_page import page",
+        },
+        "gateway.dashboard.site → ledger_client.transparency.server.verifier_route:1 imports "
+        "ledger_client.verifier_page.page",
+    ),
     "judging is pure": (
         {"control_room.judging.judge": "import logging"},
         "control_room.judging.judge:1 imports logging",

@@ -40,6 +40,7 @@ from ledger_client.transparency.server.intake import Intake
 from ledger_client.transparency.server.log_routes import routes as log_routes
 from ledger_client.transparency.server.problem import Problem, malformed, named, number
 from ledger_client.transparency.server.rate_limit import Doorkeeper, too_many
+from ledger_client.transparency.server.verifier_route import routes as verifier_route
 from ledger_client.transport.wire import CBOR, COSE, MAX_ENTRY, PROBLEM, encode_problem, id_from_text, id_to_text
 
 _LOG = logging.getLogger("meterseal.ledger")
@@ -105,6 +106,7 @@ def app(
         *_gateway_routes(ledger),
         *claim_routes(claims),
         *log_routes(ledger, view),
+        *verifier_route(),
     ]
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         HTTPException: _answer_http,

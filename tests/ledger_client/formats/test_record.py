@@ -332,6 +332,8 @@ PACK_CHANGES: dict[str, Callable[[dict[Any, Any], Any], object]] = {
     "a base time before 1970": lambda h, p: p[0].update({-3: Decimal("-0.001")}),
     "no version": lambda h, p: p[0].pop(-1),
     "another version": lambda h, p: p[0].update({-1: 10}),
+    "a version that is a float": lambda h, p: p[0].update({-1: 26.0}),
+    "a version that is null, and no unit": lambda h, p: [e.pop(1, None) for e in p] and p[0].update({-1: None}),
     "no name": lambda h, p: p[1].pop(0),
     "a name with a slash": lambda h, p: p[1].update({0: "a/b"}),
     "an unregistered unit": lambda h, p: p[1].update({1: "MWh"}),
