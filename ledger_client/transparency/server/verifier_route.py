@@ -19,7 +19,6 @@ def routes() -> list[Route]:
             "Content-Security-Policy": f"{policy()}; frame-ancestors 'none'",
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",
-            "Cross-Origin-Opener-Policy": "same-origin",
             "Cache-Control": "no-cache",
             "Content-Disposition": 'inline; filename="verify.html"',
         }

@@ -26,6 +26,7 @@ async function kindOf(file) {
 async function take(files) {
   const mine = (run += 1);
   if (!files.length) return;
+  present(() => [[element("p", {}, pieces("text.judging"))], []]); // no older verdict stands for a moment
   if (files.length > 2) return refuseFiles("too-many-files", { n: files.length });
   const taken = {};
   for (const file of files) {
@@ -40,21 +41,29 @@ async function take(files) {
     taken[kind] = file;
   }
   if (mine !== run) return;
-  Object.assign(chosen, taken);
+  settle({ ...chosen, ...taken });
   await judgeChosen();
+}
+
+/** These files are the ones, in the page's fields too: no field may show another file than the one that is judged. */
+function settle(files) {
+  Object.assign(chosen, files);
+  for (const slot of SLOTS) {
+    const data = new DataTransfer();
+    if (files[slot]) data.items.add(files[slot]);
+    byId(slot).files = data.files;
+  }
 }
 
 /** Nothing is judged, so that no older verdict stands beside a file that it is not about. */
 function refuseFiles(code, facts = {}) {
-  Object.assign(chosen, { proof: null, trust: null });
-  for (const slot of SLOTS) byId(slot).value = "";
+  settle({ proof: null, trust: null });
   present(() => [[refusalBox("none", new Sentence(code, facts))], []]);
 }
 
 async function judgeChosen() {
   const mine = (run += 1);
   if (!chosen.proof || !chosen.trust) return present(() => [[element("p", {}, pieces("text.waiting"))], []]);
-  present(() => [[element("p", {}, pieces("text.judging"))], []]);
   const now = nowS();
   try {
     const [proof, trust] = await Promise.all([
