@@ -61,7 +61,7 @@ function trustNotes(trust, now) {
   if (trust.maxDelayS === null) found.push(pieces("trust-no-max-delay"));
   if (trust.expires === null) found.push(pieces("trust-no-expires"));
   if (trust.made !== null && now + TOLERANCE_S < trust.made) {
-    found.push(pieces("trust-made-later", { made_s: trust.made }));
+    found.push(pieces("trust-made-later", { made_s: trust.made, now_s: now }));
   }
   if (trust.receipts * 2 <= trust.ledgers.length) {
     found.push(pieces("trust-no-majority", { receipts: trust.receipts, ledgers_n: trust.ledgers.length }));

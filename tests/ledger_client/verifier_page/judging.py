@@ -12,6 +12,7 @@ from playwright.sync_api import Browser
 from ledger_client.errors import STEPS, TrustFileError, VerificationError
 from ledger_client.text_file import NotText, text_of
 from ledger_client.verification.trust import parse_trust
+from ledger_client.verification.trust_dates import demand_in_force
 from ledger_client.verification.verify import verify
 from ledger_client.verifier_page.page import verifier_page
 from tests.gateway.dashboard.window import WIDE, Window, window
@@ -65,6 +66,7 @@ def of_python(case: Case) -> Verdict:
     bundle, trust_file, now = case
     try:
         trust = parse_trust(text_of(trust_file), "trust.toml")
+        demand_in_force(trust, now)
     except (NotText, TrustFileError):
         return "trust", None
     try:
