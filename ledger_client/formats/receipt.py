@@ -123,6 +123,7 @@ def parse_envelope(data: bytes) -> Envelope:
         sign1 = cose.Sign1.parse(data)
         table(sign1.protected, "the receipt's header", {cose.ALG, cose.KID, cose.CWT_CLAIMS, cose.VDS})
         table(sign1.unprotected, "the receipt's unprotected header", {cose.VDP})
+        blob(sign1.protected[cose.KID], "kid", 32)
     ledger, sub, iat, size_claim = _claims(claims, ours=ours)
     kid, vds = sign1.protected.get(cose.KID), sign1.protected.get(cose.VDS)
     if type(kid) is not bytes or not 0 < len(kid) <= 256:

@@ -92,6 +92,7 @@ OWN_REFUSED: dict[str, Callable[[dict[Any, Any], dict[Any, Any]], object]] = {
     "a size that is text": lambda p, u: p[15].update({"size": "4"}),
     "an iss that is no name": lambda p, u: p[15].update({1: "https://ledger.example"}),
     "no kid": lambda p, u: p.pop(4),
+    "a kid that is no thumbprint": lambda p, u: p.update({4: b"key-1"}),
     "no alg": lambda p, u: p.pop(1),
     "no structure": lambda p, u: p.pop(395),
     "a consistency proof beside": lambda p, u: u[396].update({-2: [b""]}),
