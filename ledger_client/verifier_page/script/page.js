@@ -34,13 +34,13 @@ async function take(files) {
     try {
       kind = await kindOf(file);
     } catch {
-      return refuseFiles("not-readable", { file: file.name });
+      kind = "not-readable";
     }
+    if (mine !== run) return;
     if (!SLOTS.includes(kind)) return refuseFiles(kind, { file: file.name });
     if (taken[kind]) return refuseFiles(kind === "proof" ? "two-proofs" : "two-trusts");
     taken[kind] = file;
   }
-  if (mine !== run) return;
   settle({ ...chosen, ...taken });
   await judgeChosen();
 }

@@ -55,19 +55,9 @@ function stepList({ passed, step }) {
   return element("div", {}, element("h3", {}, pieces("text.steps")), element("ol", { class: "steps" }, items));
 }
 
-/** What a reader should know of a trust file that was accepted. */
 function trustNotes(trust, now) {
-  const found = [];
-  if (trust.maxDelayS === null) found.push(pieces("trust-no-max-delay"));
-  if (trust.expires === null) found.push(pieces("trust-no-expires"));
-  if (trust.made !== null && now + TOLERANCE_S < trust.made) {
-    found.push(pieces("trust-made-later", { made_s: trust.made, now_s: now }));
-  }
-  if (trust.receipts * 2 <= trust.ledgers.length) {
-    found.push(pieces("trust-no-majority", { receipts: trust.receipts, ledgers_n: trust.ledgers.length }));
-  }
-  if (!found.length) return [];
-  return [element("h3", {}, pieces("text.notes")), element("ul", {}, found.map((one) => element("li", {}, one)))];
+  const notes = [...trust.notes(now)].map((note) => element("li", {}, pieces(note)));
+  return notes.length ? [element("h3", {}, pieces("text.notes")), element("ul", {}, notes)] : [];
 }
 
 function provenParts(proven) {

@@ -59,7 +59,7 @@ class TrustReader {
     if (policy.witnessed > witnesses.length) {
       refuse("policy.witnesses", "trust-witnesses", { value: policy.witnessed, n: witnesses.length });
     }
-    return new Trust({ ...policy, keys, witnesses, logs });
+    return new Trust({ ...policy, keys, chains, witnesses, logs });
   }
 
   known(table, where, allowed) {
@@ -335,6 +335,42 @@ class Trust {
 
   hasLedgerKey(ledger) {
     return this.keys.some((key) => key.ledger === ledger);
+  }
+
+  /** What a reader should know of a file that is accepted, at `now` (BigInt Unix seconds). */
+  *notes(now) {
+    const { ledgers, receipts, keys, made } = this;
+    if (this.maxDelayS === null) yield new Sentence("trust-no-max-delay");
+    if (this.expires === null) yield new Sentence("trust-no-expires");
+    if (made !== null && now + TOLERANCE_S < made) yield new Sentence("trust-made-later", { made_s: made, now_s: now });
+    const n = ledgers.length;
+    if (receipts * 2 <= n) yield new Sentence("trust-no-majority", { receipts, ledgers_n: n });
+    const named = (entries) => new Set([...entries, ...this.chains].map(({ ledger }) => ledger));
+    for (const ledger of ledgers) {
+      if (!named(keys).has(ledger)) yield new Sentence("trust-ledger-no-key", { ledger });
+      if (this.witnessed && !named(this.logs).has(ledger)) yield new Sentence("trust-ledger-no-log", { ledger });
+    }
+    for (const ledger of new Set(keys.filter((key) => key.ledger).map((key) => key.ledger))) {
+      if (!ledgers.includes(ledger)) yield new Sentence("trust-ledger-not-listed", { ledger });
+    }
+    for (const [at, { ledger, held }] of keys.entries()) {
+      if (held && held.by === ledger) yield new Sentence("trust-held-by-itself", { number: at + 1, ledger });
+    }
+    yield* this.sharedKeys();
+  }
+
+  /** One key of two meters or gateways: each could sign for the other. */
+  *sharedKeys() {
+    const first = new Map();
+    const owner = ({ gateway = "", meter }) =>
+      meter ? new Sentence("meter-of-gateway", { meter, gateway }) : new Sentence("gateway-itself", { gateway });
+    for (const [at, key] of this.keys.entries()) {
+      const kid = hex(key.key.kid);
+      if (!first.has(kid)) first.set(kid, { number: at + 1, key });
+      const { number, key: other } = first.get(kid);
+      if (other.gateway === key.gateway && other.meter === key.meter) continue;
+      yield new Sentence("trust-key-shared", { number: at + 1, other: number, one: owner(other), another: owner(key) });
+    }
   }
 
   /** Throws TrustRefused for a file that counts no more at `now` (BigInt Unix seconds). */

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from ledger_client.verification.trust_dates import demand_in_force
 from ledger_client.verification.verify import verify
 from ledger_client.verifier_page.page import verifier_page
 from tests.gateway.dashboard.window import WIDE, Window, window
+from tests.support.evidence import trust_text
+from tests.support.witnesses.heads import demanded
 
 Case = tuple[bytes, bytes, int]
 """A bundle, a trust file, and the time at which both are judged (Unix seconds)."""
@@ -59,6 +61,12 @@ def of_page(seen: Window, cases: Sequence[Case]) -> list[Verdict]:
     for begin in range(0, len(plain), _AT_ONCE):
         found += seen.page.evaluate(_JUDGE, plain[begin : begin + _AT_ONCE])
     return [(str(verdict), step) for verdict, step in found]
+
+
+def witnessed_trust(n: int, *names: str, keys: Mapping[str, str] | None = None) -> str:
+    """A trust file that demands ``n`` of these witnesses."""
+    demand = demanded(n, *names)
+    return trust_text(keys=keys, policy=demand["policy"], extra=demand["extra"])
 
 
 def of_python(case: Case) -> Verdict:

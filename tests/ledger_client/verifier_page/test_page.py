@@ -12,9 +12,10 @@ from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.record import Event, sign_record
 from ledger_client.verification.trust import key_entry
 from tests.gateway.dashboard.window import NARROW, WIDE, Window, chromium, window
-from tests.ledger_client.verifier_page.judging import opened, written
+from tests.ledger_client.verifier_page.judging import opened, witnessed_trust, written
 from tests.support.evidence import GATEWAY, METER, VALID_FROM, Site, claims, key, trust_text
 from tests.support.processes import embedded_ledger
+from tests.support.witnesses.heads import cosigned_head
 
 BIDI = "\u202egood\u2066 אבג"
 SCRIPT_NAME = "<script>document.title='taken'</script>"
@@ -42,7 +43,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     held = 'held = "hardware"\nheld_by = "demo-ledger"\nheld_at = 2026-12-01T00:00:00Z\n'
     entry = key_entry("statement", key("statement", ES256).public, VALID_FROM, gateway=GATEWAY)
     contents = {
-        "good.mseal": Site().build(0),
+        "good.mseal": Site().build(0, witnessed=(cosigned_head(Site().entry()),)),
         "coverage.mseal": Site().build(1),
         "event.mseal": Site(batch=[event]).build(0),
         "damaged.mseal": Site().build(0)[:-1],
@@ -55,7 +56,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "trust.toml": trust_text(policy='max_delay = "8d"\n').encode(),
         "other.toml": trust_text(receipts=2).encode(),
         "odd.toml": b"policy.receipts = 1\n",
-        "held.toml": trust_text(keys={"statement": entry + held}).encode(),
+        "held.toml": witnessed_trust(2, "w1", "w2", keys={"statement": entry + held}).encode(),
         "expired.toml": trust_text(policy="expires = 2026-11-20T00:00:00Z\n").encode(),
         "revoked.toml": trust_text(keys={"meter": _revoked(SCRIPT_NAME + BIDI)}).encode(),
     }
@@ -95,12 +96,10 @@ def steps(seen: Window) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("width", [NARROW, WIDE])
-@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(("language", "width", "theme"), [("en", NARROW, "light"), ("zh", WIDE, "dark")])
 def test_a_good_proof_is_shown_whole(
-    browser: Browser, page: Path, given: dict[str, Path], language: str, width: int
+    browser: Browser, page: Path, given: dict[str, Path], language: str, width: int, theme: str
 ) -> None:
-    theme = "dark" if language == "zh" else "light"
     with opened(browser, page, language=language, width=width, theme=theme) as seen:
         asked: list[str] = []
         seen.page.on("request", lambda request: asked.append(request.url))
@@ -111,7 +110,8 @@ def test_a_good_proof_is_shown_whole(
         assert "18.250" in rows[1]
         assert "123456789" in rows[2]
         assert "2026-12-01T00:00:00Z" in seen.page.locator("#report table").last.inner_text()
-        assert "4.9 s" in seen.page.inner_text("#report dl")
+        about = seen.page.inner_text("#report dl")
+        assert ("4.9 s" in about, "w1" in about, "w2" in about) == (True, True, True)
         assert seen.page.evaluate("document.documentElement.lang").startswith(language)
         assert seen.overflow() <= 0
         assert seen.faults() == []

@@ -10,8 +10,18 @@ import pytest
 from tests.corpus.cases import cases
 from tests.gateway.dashboard.window import Window, chromium
 from tests.ledger_client.formats.test_record import AT_STEP_2, CHANGES, resign
-from tests.ledger_client.verifier_page.judging import NOT_JUDGED, Case, of_page, of_python, opened, written
+from tests.ledger_client.verification.test_witnesses import FAILING
+from tests.ledger_client.verifier_page.judging import (
+    NOT_JUDGED,
+    Case,
+    of_page,
+    of_python,
+    opened,
+    witnessed_trust,
+    written,
+)
 from tests.support.evidence import LEDGER, NOW, T0, Site, bodies, trust_text
+from tests.support.witnesses.heads import cosigned_head
 
 ODD_TOML = {"trust-text-json", "trust-text-deep"}
 """Trust files of the corpus that this page does not judge: brackets within brackets."""
@@ -46,20 +56,40 @@ def test_records_that_only_a_hostile_gateway_signs(seen: Window) -> None:
     assert verdicts == [("bad", steps[step]) for _, step, _ in made]
 
 
+def test_notes_that_let_no_ledger_count(seen: Window) -> None:
+    trust = witnessed_trust(2, "w1", "w2", "w3").encode()
+    notes = [(_HEADS[0],), *(make() for make in FAILING.values())]
+    verdicts = of_page(seen, [(Site().build(0, witnessed=one), trust, NOW) for one in notes])
+
+    assert verdicts == [("good", None), *[("bad", "policy")] * len(FAILING)]
+
+
 def test_what_chance_makes_of_a_proof_and_a_trust_file(seen: Window) -> None:
     chance = Random(31)
-    made = [_made(chance) for _ in range(500)]
+    made = [_made(chance) for _ in range(400)]
     verdicts = of_page(seen, made)
     expected = [of_python(case) for case in made]
     judged = [pair for pair in zip(expected, verdicts, strict=True) if pair[1] != NOT_JUDGED]
 
     assert [pair for pair in judged if pair[0] != pair[1]] == []
-    assert len(judged) > 450
+    assert len(judged) > 360
     assert {"good", "bad", "trust"} == {verdict for (verdict, _), _ in judged}
 
 
-_SITES = (Site(), Site(ledgers=(LEDGER, "second")))
-_TRUSTS = (trust_text(), trust_text(ledgers=(LEDGER, "second"), receipts=2), trust_text(policy='max_delay = "8d"\n'))
+_HEADS = (cosigned_head(Site().entry()), cosigned_head(Site().entry(), witnesses=("w1",), later=(b"more",)))
+_BUNDLES = (
+    *(Site().build(number) for number in range(3)),
+    Site(ledgers=(LEDGER, "second")).build(0),
+    Site().build(0, witnessed=_HEADS),
+    Site().build(1, witnessed=_HEADS[:1]),
+)
+_TRUSTS = (
+    trust_text(),
+    trust_text(ledgers=(LEDGER, "second"), receipts=2),
+    trust_text(policy='max_delay = "8d"\n'),
+    witnessed_trust(2, "w1", "w2", "w3"),
+    witnessed_trust(1, "w1"),
+)
 _LINES = (
     "receipts = 2", "receipts = 0", "receipts = 1.0", "receipts = +1", "receipts = 1_0", "receipts = true",
     "receipts = 99999999999999999999999", 'ledgers = ["demo-ledger", ]', "ledgers = []", 'ledgers = [\n"a", # x\n"b"]',
@@ -67,6 +97,9 @@ _LINES = (
     "valid_to = 2027-01-01T00:00:00Z", "valid_to = 2027-01-01 00:00:00+08:00", "valid_to = 2027-01-01T00:00:00",
     "valid_from = 2026-11-01T00:00:00.5Z", "valid_from = 0000-01-01T00:00:00Z", "revoked = 2026-11-18T11:06:45Z",
     'revoked_reason = "\\u00e9\\n"', 'identity = "a"', "identity = ''", 'kid = "AAAA"', 'party = "x"', "[[chain]]",
+    "witnesses = 0", "witnesses = 4", "made = 2026-01-01T00:00:00Z", "expires = 2026-11-18T11:06:45Z", "[[log]]",
+    'held = "hardware"', 'held_by = "x"', "held_at = 2026-01-01T00:00:00Z", 'name = "w1"', 'name = "w 1"',
+    "[[witness]]",
     "[policy]", "[key]", "[[key]]", "[ policy ]", "key = []", "x = 1", "# \x01", "\t# tab", 'role = "issuer"',
     'role = "ledger"', 'meter = "gateway"', 'gateway = "ü"', 'ledger = "https://a.example/c"', "receipts = 1 # one",
 )  # fmt: skip
@@ -74,7 +107,7 @@ _LINES = (
 
 def _made(chance: Random) -> Case:
     """A proof or a trust file with some bytes or lines changed; judged at times that matter to its receipt."""
-    bundle, trust = chance.choice(_SITES).build(chance.randrange(3)), chance.choice(_TRUSTS)
+    bundle, trust = chance.choice(_BUNDLES), chance.choice(_TRUSTS)
     now = chance.choice((NOW, NOW, T0 + 5 - 300, T0 + 4 - 300))
     if chance.random() < 0.6:
         return _changed(chance, bundle), trust.encode(), now
