@@ -27,7 +27,7 @@ COMMANDS: Final[Table] = {
         ),
         "keys": Entry(
             "gateway.cli.keys:keys",
-            "Device keys: list them, make missing ones, write the enrolment request for a ledger.",
+            "Device keys: list, make and replace them, write the enrolment request for a ledger.",
         ),
         "password": Entry("gateway.cli.access.password:password", "Set the password of NAME for the pages."),
         "token": Entry("gateway.cli.access.token:token", "Add, list and remove tokens of the HTTP API (docs/api.md)."),

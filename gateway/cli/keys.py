@@ -1,4 +1,4 @@
-"""Command `meterseal keys`: the device keys, and the enrolment request for a ledger."""
+"""Command `meterseal keys`: the device keys, their rotation, and the enrolment request for a ledger."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
@@ -19,7 +20,11 @@ from gateway.errors import GatewayError
 from gateway.process.file_owner import is_there
 from ledger_client.enrolment.proofs import is_request, to_text
 from ledger_client.enrolment.request import parse_request
-from ledger_client.formats.cose_key import base64url, load_private_key
+from ledger_client.formats.cose_key import PublicKey, base64url, load_private_key
+from ledger_client.times import rfc3339
+
+if TYPE_CHECKING:
+    from gateway.commissioning.key_rotation import KeyState
 
 MOST_IN_A_CODE = 1273
 """Characters: QR version 25, level L. A larger one is hard to scan from a terminal."""
@@ -41,7 +46,7 @@ class _Keys(click.Group):
 
 @click.group(cls=_Keys)
 def keys() -> None:
-    """Device keys: list them, make missing ones, write the enrolment request for a ledger."""
+    """Device keys: list, make and replace them, write the enrolment request for a ledger."""
 
 
 @keys.command(name="list")
@@ -50,7 +55,7 @@ def keys() -> None:
 @JSON
 def list_keys(config_path: Path, make_missing: bool, as_json: bool) -> None:
     """List device keys and their thumbprints; same as `meterseal keys CONFIG`."""
-    from gateway.commissioning import site_init
+    from gateway.commissioning import key_rotation, site_init
     from gateway.config import device_keys as keyring
 
     config = load_config(config_path)
@@ -59,23 +64,84 @@ def list_keys(config_path: Path, make_missing: bool, as_json: bool) -> None:
         now_s = int(time.time())
         made = keyring.make_missing(config, now_s, _identities(config))
         site_init.add_to_trust(config, made, now_s)
-    loaded = keyring.load_keys(config)
-    rows = [("statement", "", loaded.statement.public)] + [
-        ("meter", name, key.public) for name, key in loaded.meters.items()
-    ]
+    found = key_rotation.states(config)
     if as_json:
-        listed = [{"role": r, "meter": m or None, "kid": p.kid.hex(), "public": p.to_text()} for r, m, p in rows]
-        click.echo(json.dumps({"made": made, "keys": listed}))
+        click.echo(json.dumps({"made": made, "keys": list(map(_as_json, found))}))
         return
-    table = Table("role", "meter", "thumbprint (kid)", "public", box=None)
-    for role, name, public in rows:
-        table.add_row(role, name, base64url(public.kid), public.to_text())
+    table = Table("role", "meter", "state", "thumbprint (kid)", "public", box=None)
+    for key in found:
+        state = key.state if key.since is None else f"{key.state} {rfc3339(key.since)}"
+        role, meter = ("statement", "") if key.owner == keyring.STATEMENT else ("meter", key.owner)
+        table.add_row(role, meter, state, base64url(key.public.kid), key.public.to_text())
     out.print(table)
     if made:
         out.print(
             f"made: {', '.join(made)}; "
             f"send {config.keys / keyring.REQUEST_FILE} to the ledger and {config.trust} to verifiers again"
         )
+
+
+def _as_json(key: KeyState) -> dict[str, object]:
+    meter = None if key.owner == "statement" else key.owner
+    role, public = "statement" if meter is None else "meter", key.public
+    facts = {"role": role, "meter": meter, "kid": public.kid.hex(), "public": public.to_text(), "state": key.state}
+    return facts | {"since": key.since, "reason": key.reason}
+
+
+@keys.command(name="rotate")
+@CONFIG
+@click.argument("name", metavar="statement|METER")
+@click.option("--use", is_flag=True, help="Sign with the next key from the next reload or start on.")
+@click.option("--offline", is_flag=True, help="With --use: do not ask the ledgers whether they list the key.")
+def rotate(config_path: Path, name: str, use: bool, offline: bool) -> None:
+    """Make the next statement key, or a meter's, and a request signed by both; with --use put it into use.
+
+    The old key signs on until then. --use asks each ledger whether its log lists the new key. See docs/operator.md.
+    """
+    from gateway.commissioning import key_lists, key_rotation
+    from gateway.config.device_keys import REQUEST_FILE
+
+    if offline and not use:
+        raise click.UsageError("--offline belongs to --use")
+    config, now_s = load_config(config_path), int(time.time())
+    request = config.keys / REQUEST_FILE
+    if use:
+
+        def ask(name: str, key: PublicKey) -> None:
+            if not offline:
+                key_lists.demand_listed(config, name, key, str(request), now_s)
+
+        key = key_rotation.use(config, name, now_s, ask)
+        click.echo(f"{name}: {base64url(key.kid)} signs from the next start on, or now: meterseal reload {config_path}")
+        click.echo(f"then, once all batches have receipts: meterseal keys retire {config_path} KID --reason TEXT")
+        return
+    key = key_rotation.prepare(config, name, now_s, _identities(config))
+    click.echo(f"{name}: {base64url(key.kid)} is the next key; the present one signs on")
+    click.echo(f"send {request} to the ledgers, and {config.trust} to verifiers")
+    click.echo(f"once they have enrolled it: meterseal keys rotate {config_path} {name} --use")
+
+
+@keys.command(name="retire", context_settings={"ignore_unknown_options": True})
+@CONFIG
+@click.argument("kid", metavar="KID")
+@click.option("--reason", required=True, metavar="TEXT", help="Why, for the ledgers' operators.")
+def retire(config_path: Path, kid: str, reason: str) -> None:
+    """Destroy a replaced key, once no batch needs it any more, and tell the ledgers until when it counted."""
+    from gateway.commissioning import key_rotation
+    from gateway.config.device_keys import REQUEST_FILE
+    from ledger_client.enrolment.request import MAX_REASON
+
+    if not reason.isprintable() or not 0 < len(reason.strip()) <= MAX_REASON:
+        raise click.BadParameter(f"give one line of at most {MAX_REASON} characters", param_hint="--reason")
+    config = load_config(config_path)
+    former, gone, listed = key_rotation.retire(config, kid, reason.strip(), int(time.time()), _identities(config))
+    until = rfc3339(former.retired or 0)
+    file = "its file is overwritten and removed" if gone else "its file was not there any more"
+    click.echo(f"{former.owner}: {base64url(former.kid)} is retired, counts until {until}; {file}")
+    if not listed:
+        click.echo(f"write valid_to = {until} into its entry in {config.trust}, which is not a plain [[key]] table")
+    click.echo(f"send {config.keys / REQUEST_FILE} to the ledgers, and {config.trust} to verifiers")
+    click.echo("copies of the key, as in a backup of the site, count until a ledger has enrolled the request")
 
 
 @keys.command(name="enrol-request")

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import indent
 
-from gateway.config.device_keys import REQUEST_FILE, key_files, load_keys, make_missing, public_entries
+from gateway.config.device_keys import (
+    REQUEST_FILE,
+    STATEMENT,
+    key_files,
+    load_keys,
+    make_missing,
+    public_entries,
+)
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import ConfigError
 from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from gateway.process.file_owner import as_its_folder, is_there
+from ledger_client.durable_files import write_text
 from ledger_client.errors import TrustFileError
+from ledger_client.formats.cose_key import PublicKey
 from ledger_client.text_file import NotText, text_of
-from ledger_client.verification.trust import parse_trust
+from ledger_client.times import rfc3339
+from ledger_client.transparency.policy.policy_file import with_lines
+from ledger_client.verification.trust import key_entry, load_trust, parse_trust
 
 GATEWAY_TOML = """\
 # Meterseal gateway. Paths are relative to this file. `meterseal check gateway.toml` validates it and starts nothing.
@@ -194,6 +205,38 @@ def add_to_trust(config: Config, made: Iterable[str], now_s: int) -> None:
     _append(config.trust, head + public_entries(config, load_keys(config), names, now_s))
     if new:
         as_its_folder(config.trust)
+
+
+def trust_next(config: Config, name: str, key: PublicKey, now_s: int) -> None:
+    """Addition of an owner's next key to the trust file, once. Raises ConfigError, TrustFileError."""
+    add_to_trust(config, (), now_s)
+    role, meter = ("statement", None) if name == STATEMENT else ("meter", name)
+    known = load_trust(config.trust, anchored=False)
+    if known.find(role, gateway=config.gateway_id, meter=meter, kid=key.kid) is None:
+        entry = key_entry(role, key, now_s, gateway=config.gateway_id, meter=meter)
+        _append(config.trust, f"\n{entry.strip()}\n")
+
+
+def end_in_trust(config: Config, kid: bytes, valid_to: int) -> bool:
+    """That a retired key of this gateway counts until then (Unix seconds), in its entry of the trust file; False: the
+    entry is not a plain table, and the file as it was. Raises TrustFileError, ConfigError."""
+    before = load_trust(config.trust, anchored=False).keys
+    text = text_of(config.trust.read_bytes())
+    ended = [key for key in before if (key.gateway, key.kid, key.valid_to) == (config.gateway_id, kid, None)]
+    for number in [before.index(key) for key in reversed(ended)]:
+        text = with_lines(text, number, f"valid_to = {rfc3339(valid_to)}\n") or ""
+    wanted = [replace(key, valid_to=valid_to) if key in ended else key for key in before]
+    try:
+        if list(parse_trust(text, str(config.trust), anchored=False).keys) != wanted:
+            return False
+        if ended:
+            write_text(config.trust, text)
+            as_its_folder(config.trust)
+    except TrustFileError:
+        return False
+    except OSError as error:
+        raise ConfigError(config.trust, "", Message("trust-not-writable", error=os_error(error))) from None
+    return True
 
 
 def _append(trust: Path, text: str) -> None:

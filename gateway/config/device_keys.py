@@ -1,7 +1,8 @@
 """Device keys in files: one private key a meter plus the gateway's statement key, PKCS#8, readable by the owner only.
 
 Reads and makes ``<keys>/<meter>.pem`` and ``<keys>/statement.pem``; the public halves go into the enrolment request
-``gateway.enrol`` beside them, and into the trust file, as ``[[key]]`` entries (EVIDENCE §8).
+``gateway.enrol`` beside them, and into the trust file, as ``[[key]]`` entries (EVIDENCE §8). Next and replaced keys are
+in config/key_folder.py.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.config.key_folder import STATEMENT as STATEMENT
+from gateway.config.key_folder import FormerKey, former_keys, next_key, replaced_file
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError
 from gateway.messages.message import Message
@@ -17,12 +20,11 @@ from gateway.messages.system_errors import os_error
 from gateway.process.file_owner import as_its_folder, demand_folder, is_there
 from ledger_client import messages
 from ledger_client.durable_files import whole_file
-from ledger_client.enrolment.request import MAX_IDENTITY, Enrolment, MeterKey, sign_request
+from ledger_client.enrolment.request import MAX_IDENTITY, MAX_RETIRED, Enrolment, MeterKey, RetiredKey, sign_request
 from ledger_client.errors import KeyFileError, TrustFileError
 from ledger_client.formats.cose_key import PrivateKey, Signer, load_private_key, save_private_key
 from ledger_client.verification.trust import Trust, key_entry, load_trust
 
-STATEMENT = "statement"
 REQUEST_FILE = "gateway.enrol"
 _NO_KEY = ("key-file-not-pkcs8", "key-file-not-a-key", "key-file-algorithm")
 """Messages of a file that has to be restored or made anew."""
@@ -97,21 +99,45 @@ def make_missing(config: Config, now_s: int, identities: Mapping[str, str] | Non
 def enrol_request(
     config: Config, keys: Keys, now_s: int, identities: Mapping[str, str], before: Signer | None = None
 ) -> bytes:
-    """Enrolment request for a ledger, signed by every key.
+    """Enrolment request for a ledger, signed by every key: by the next one where one waits, and by the one before as
+    long as that is not retired. Names those that are.
 
     Args:
         config: whose gateway id it names.
         keys: the keys to enrol.
         now_s: Unix seconds, from when on they count.
         identities: of the meters' devices, where they are known; what is not printable or too long is left out.
-        before: the statement key that was used until now, which signs as well.
+        before: the statement key that was used until now, which signs as well; None: as far as the folder has it.
+
+    Raises KeyFileError, ConfigError: a file in the folder cannot be read.
     """
     known = {m: text for m, text in identities.items() if text.isprintable() and 0 < len(text) <= MAX_IDENTITY}
-    meters = {name: MeterKey(signer.public, known.get(name)) for name, signer in keys.meters.items()}
-    old = None if before is None or before.public.kid == keys.statement.public.kid else before
-    enrolment = Enrolment(config.gateway_id, now_s, keys.statement.public, meters, None if old is None else old.public)
-    signers = [keys.statement, *keys.meters.values(), *([] if old is None else [old])]
+    former = former_keys(config)
+    statement, old = _with_before(config, STATEMENT, keys.statement, former)
+    if before is not None:
+        old = None if before.public.kid == statement.public.kid else before
+    signers = [statement, *([] if old is None else [old])]
+    meters = {}
+    for name, present in keys.meters.items():
+        key, replaced = _with_before(config, name, present, former)
+        meters[name] = MeterKey(key.public, known.get(name), None if replaced is None else replaced.public)
+        signers += [key, *([] if replaced is None else [replaced])]
+    retired = [RetiredKey(key.kid, key.retired, key.reason or "") for key in former if key.retired is not None]
+    old_public = None if old is None else old.public
+    last = tuple(retired[-MAX_RETIRED:])
+    enrolment = Enrolment(config.gateway_id, now_s, statement.public, meters, old_public, last)
     return sign_request(enrolment, {signer.public.kid: signer for signer in signers})
+
+
+def _with_before(config: Config, name: str, present: Signer, former: list[FormerKey]) -> tuple[Signer, Signer | None]:
+    """The key to enrol for an owner, and the one until then."""
+    waiting = next_key(config, name)
+    if waiting is not None and waiting.public.kid != present.public.kid:
+        return waiting, present
+    by = present.public.kid.hex()
+    replaced = [key for key in former if (key.owner, key.by, key.retired) == (name, by, None)]
+    path = replaced_file(config, replaced[-1]) if replaced else None
+    return present, load_private_key(path) if path is not None and is_there(path) else None
 
 
 def write_request(path: Path, request: bytes) -> None:

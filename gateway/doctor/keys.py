@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.config.device_keys import REQUEST_FILE, STATEMENT, key_files
 from gateway.doctor.check import CheckContext, Finding, error_message
 from gateway.errors import GatewayError
-from gateway.evidence.key_match import of_other_owner, replaced
+from gateway.evidence.key_match import listed_as_replaced, of_other_owner, replaced
 from gateway.messages.message import Message
 from gateway.process.file_owner import is_there
 from ledger_client.errors import KeyFileError
@@ -48,6 +48,8 @@ def _key(case: CheckContext, name: str, path: Path) -> Finding | None:
         if is_there(path):
             return Finding("keys", "bad", Message("key-file-unusable", whose=whose, why=why))
         return Finding("keys", "bad", Message("key-file-missing", whose=whose, why=why, config=str(case.config.path)))
+    if (gone := listed_as_replaced(case.config, name, key.public.kid)) is not None:
+        return Finding("keys", "bad", Message("key-file-of-other", path=str(path), what=gone))
     if case.store is not None:
         with suppress(GatewayError):  # the check of the database reports it
             for _, why in replaced(case.config, {name: key.public.kid}, case.store):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from gateway.config.device_keys import REQUEST_FILE, STATEMENT, Keys, key_files
+from gateway.config.key_folder import replaced_since
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError, StoreError
 from gateway.messages.message import Message
@@ -21,7 +22,7 @@ def demand_match(config: Config, keys: Keys, trust: Trust) -> None:
     """Raise ConfigError where the database is another gateway's, or a key file holds the key of another meter."""
     _demand_database_match(config)
     for name, kid in _kids(keys):
-        if other := of_other_owner(config, trust, name, kid):
+        if other := of_other_owner(config, trust, name, kid) or listed_as_replaced(config, name, kid):
             raise ConfigError(key_files(config)[name], "", other)
     with _database(config) as store:
         if store is not None:
@@ -56,6 +57,18 @@ def replaced(config: Config, kids: Mapping[str, bytes], store: Database) -> list
             )
             found.append((name, was))
     return found
+
+
+def listed_as_replaced(config: Config, name: str, kid: bytes) -> Message | None:
+    """That `meterseal keys rotate` has replaced this key, of whichever owner, by the list in the folder of keys; None:
+    it has not. So an older database lets no replaced key sign again. Raises ConfigError, KeyFileError."""
+    former, path = replaced_since(config, kid), str(config.path)
+    if former is None:
+        return None
+    if former.owner == name:
+        return Message("key-replaced", whose=_named(name), replaced_s=former.replaced, config=path)
+    other = _named(former.owner)
+    return Message("key-replaced-elsewhere", whose=_named(name), other=other, replaced_s=former.replaced, config=path)
 
 
 def of_other_owner(config: Config, trust: Trust, name: str, kid: bytes) -> Message | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.storage.batch_tables import Batches
 from gateway.storage.rows import (
@@ -22,6 +22,14 @@ _ANCHOR = "batch, ledger, state, receipt, detail, updated_ms, message"
 _ANCHOR_FIELDS = 7
 _KNOWN = "batch, statement_id, ledger, reason, found_ms"
 _CONFLICT = "batch, ledger, statement_id, found_ms"
+
+
+class Missing(NamedTuple):
+    """How many batches a ledger has not settled, and the first of them."""
+
+    ledger: str
+    batches: int
+    first: int
 
 
 class Anchors:
@@ -56,6 +64,31 @@ class Anchors:
     def count_open(self, ledger: str) -> int:
         """How many batches ``ledger`` has not settled."""
         return self._sql.count("SELECT count(*) FROM anchors WHERE ledger = ? AND state <> 'settled'", ledger)
+
+    def missing(self, first_id: int, last_id: int) -> list[Missing]:
+        """Of the batches that hold places of a stretch of the commit order, those that ledgers have not settled."""
+        sql = (
+            "SELECT ledger, count(*), min(batch) FROM anchors JOIN batches USING (batch) "
+            "WHERE state <> 'settled' AND last_id >= ? AND first_id <= ? GROUP BY ledger ORDER BY ledger"
+        )
+        return [Missing(*row) for row in self._sql.all(sql, first_id, last_id)]
+
+    def count_batches_without(self, first_id: int, last_id: int) -> int:
+        """How many batches that hold places of a stretch of the commit order have no receipt of any ledger."""
+        sql = (
+            "SELECT count(*) FROM batches WHERE last_id >= ? AND first_id <= ? "
+            "AND batch NOT IN (SELECT batch FROM anchors WHERE state = 'settled')"
+        )
+        return self._sql.count(sql, first_id, last_id)
+
+    def settled_last(self, first_id: int, last_id: int) -> list[Anchor]:
+        """Of each ledger the settled anchor of the newest batch that holds places of such a stretch."""
+        newest = (
+            "SELECT ledger, max(batch) FROM anchors JOIN batches USING (batch) "
+            "WHERE state = 'settled' AND last_id >= ? AND first_id <= ? GROUP BY ledger"
+        )
+        sql = f"SELECT {_ANCHOR} FROM anchors WHERE (ledger, batch) IN ({newest})"
+        return [_anchor(row) for row in self._sql.all(sql, first_id, last_id)]
 
     def first_refused(self, ledger: str) -> Anchor | None:
         """The oldest batch that ``ledger`` refused and has not settled since."""

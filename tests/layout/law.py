@@ -344,6 +344,7 @@ WALLS = (
             "ledger_client.formats.cose_key.load_private_key",
             "ledger_client.formats.cose_key.save_private_key",
             "gateway.config.device_keys",
+            "gateway.config.key_folder",
             "gateway.recording.signer",
             "cryptography",
         ),
