@@ -20,11 +20,13 @@ from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.formats.statement import Range, SignedStatement, Statement, check_signed_behind, check_statement
 from ledger_client.messages import Message
 from ledger_client.times import rfc3339, rfc3339_ms
+from ledger_client.verification.key_storage import SigningKey
 from ledger_client.verification.trust import Trust
 from ledger_client.verification.vouching import (
     TOLERANCE_S,
     demand_signed_by,
     demand_valid,
+    keys_of_ledgers,
     policy_error,
     read_receipts,
     vouching_ledgers,
@@ -59,6 +61,8 @@ class Steps:
         failures = junk + failures
         if len(vouching) < self._trust.receipts:
             self._result.failed(policy_error(vouching, failures, self._trust))
+        for key in keys_of_ledgers(vouching, file.entry, receipts, self._trust, self._now):
+            self._result.signed(key)
         for _, failure in failures:
             self._result.noted(f"batch {batch}: not confirmed: {failure.detail}", Kind.UNCONFIRMED, "receipts")
         for place in file.anchors:
@@ -94,6 +98,16 @@ class Steps:
         for meter in sorted({*gathered.spans, *statement.meters}):
             if gathered.ranges(meter) != statement.meters.get(meter, ()):
                 found(STEPS[5], None, f"the records of {meter} are not those that the statement counts")
+
+    def held(self, signed: SignedStatement, gathered: Gathered) -> None:
+        """Where the keys of records and statement are held, as the trust file says."""
+        gateway, iat, spans = signed.statement.gateway, signed.statement.iat, {**gathered.signed}
+        first, last = spans.get((GATEWAY_ITSELF, signed.kid), (iat, iat))
+        spans[GATEWAY_ITSELF, signed.kid] = min(first, iat), max(last, iat)
+        for (meter, kid), span in spans.items():
+            role, name = ("statement", None) if meter == GATEWAY_ITSELF else ("meter", meter)
+            if (key := self._trust.find(role, gateway=gateway, meter=name, kid=kid)) is not None:
+                self._result.signed(SigningKey(key, *span))
 
     def signed_by(self, statement: Statement, until: int) -> None:
         """Step 7: the statement was not signed after the ledgers had it."""
@@ -132,7 +146,8 @@ class Gathered:
     def __init__(self) -> None:
         self.leaves: list[bytes] = []
         self.kinds: Counter[str] = Counter()
-        self.kids: set[tuple[str, bytes]] = set()
+        self.signed: dict[tuple[str, bytes], tuple[int, int]] = {}
+        """By owner and kid: when the first and the last of its records were signed (Unix s)."""
         self.spans: dict[str, dict[bytes, list[tuple[int, int]]]] = {}
         self.from_ms: int | None = None
         self.to_ms = 0
@@ -148,7 +163,8 @@ class Gathered:
         time_ms = fact.time_ms
         self.moments.add(fact, epoch)
         self.kinds[fact.kind] += 1
-        self.kids.add((meter, fact.kid))
+        first, last = self.signed.get((meter, fact.kid), (fact.iat, fact.iat))
+        self.signed[meter, fact.kid] = min(first, fact.iat), max(last, fact.iat)
         self.from_ms = time_ms if self.from_ms is None else min(self.from_ms, time_ms)
         self.to_ms = max(self.to_ms, time_ms)
         stretches = self.spans.setdefault(meter, {}).setdefault(epoch, [])
@@ -158,6 +174,11 @@ class Gathered:
             stretches.append((seq, seq))
         if until is not None and fact.kind == "reading":
             self._delays[meter][max(0, until - time_ms // 1000)] += 1
+
+    @property
+    def kids(self) -> Iterable[tuple[str, bytes]]:
+        """The keys of the records: whose, and which."""
+        return self.signed.keys()
 
     def ranges(self, meter: str) -> tuple[Range, ...]:
         """The numbers of one meter, by epoch."""

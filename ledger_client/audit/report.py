@@ -8,6 +8,7 @@ from typing import Final
 
 from ledger_client.audit.changes import changes_in_words
 from ledger_client.audit.result import Audit, Audited, Finding, MeterAccount
+from ledger_client.formats.cose_key import base64url
 from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 from ledger_client.verification.explain import clean
@@ -114,4 +115,18 @@ def _facts(audit: Audit) -> list[str]:
     ledgers = sorted({ledger for batch in audit.batches for ledger, _ in batch.receipts})
     if ledgers:
         lines.append(f"  ledgers        {clean(', '.join(ledgers))}")
+    return lines + _keys(audit)
+
+
+def _keys(audit: Audit) -> list[str]:
+    """Where keys are held: a line for each role, or several with whose keys they are where not all are alike."""
+    lines = []
+    for role, title in (("meter", "meter keys"), ("statement", "statement key"), ("ledger", "ledger keys")):
+        held: dict[str, list[str]] = defaultdict(list)
+        for one in audit.signing_keys:
+            if one.key.role == role:
+                held[one.in_words()].append(one.key.meter or one.key.ledger or base64url(one.key.kid))
+        for words, names in held.items():
+            whose = "" if len(held) == 1 and role != "ledger" else f"{', '.join(names)}: "
+            lines.append(f"  {title:<14} {clean(whose + words)}")
     return lines

@@ -16,6 +16,8 @@ from ledger_client.errors import STEPS, VerificationError
 from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.formats.statement import id_text
 from ledger_client.times import rfc3339, rfc3339_ms
+from ledger_client.verification.key_storage import SigningKey
+from ledger_client.verification.trust import Place
 
 MOST: Final = 100
 """Findings that are kept in words; the others are counted."""
@@ -188,6 +190,8 @@ class Audit:
     """All of them, in order."""
     asked: dict[str, int | None] = field(default_factory=dict)
     """The ledgers that were asked, each with the gateway's last batch there (None: it holds none)."""
+    keys: dict[Place, SigningKey] = field(default_factory=dict)
+    """Those that signed records, statements and receipts, with when."""
     place: tuple[str, int | None] = "", None
     """The file and the batch of which is spoken."""
     losses: int = 0
@@ -213,6 +217,17 @@ class Audit:
         if account is None:
             account = self.meters[meter] = MeterAccount()
         return account
+
+    @property
+    def signing_keys(self) -> list[SigningKey]:
+        """All of ``keys``, those of meters first, then of the gateway, then of ledgers."""
+        return sorted(self.keys.values(), key=_order)
+
+    def signed(self, key: SigningKey) -> None:
+        """A key has signed, between these times."""
+        before = self.keys.get(key.key.place, key)
+        first_s, last_s = min(before.first_s, key.first_s), max(before.last_s, key.last_s)
+        self.keys[key.key.place] = SigningKey(key.key, first_s, last_s)
 
     def found(self, step: str, name: Name | None, detail: str) -> None:
         """Keep a finding: of a record, or of the batch (file) that is spoken of."""
@@ -270,7 +285,13 @@ class Audit:
             "notes_total": self.remarks.total,
             "changes": [_change_json(change) for change in self.changes],
             "asked": self.asked,
+            "keys": [key.as_json() for key in self.signing_keys],
         }
+
+
+def _order(signing: SigningKey) -> tuple[int, str, bytes]:
+    key = signing.key
+    return ("meter", "statement", "ledger").index(key.role), key.meter or key.ledger or "", key.kid
 
 
 def _time(ms: int | None) -> str | None:

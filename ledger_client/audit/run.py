@@ -193,6 +193,7 @@ class _Auditor:
                 if self.take is not None and fact.kept is not None:
                     self.take(signed, fact)
         self._steps.whole(gathered, statement)
+        self._steps.held(signed, gathered)
         self._delays.batch(gathered.moments, until, in_order=in_order)
         if until is not None:
             self._steps.keys(signed, gathered.kids, until)

@@ -17,7 +17,7 @@ from ledger_client.verification.witnesses import Cosigned
 _KEYS: Final = (
     "verified", "step", "error", "detail", "kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than", "delay",
     "clock", "values", "batch", "resume", "root", "statement_id", "receipts", "unconfirmed", "asked",
-    "witnessed",
+    "witnessed", "keys",
 )  # fmt: skip
 _ANSWER: Final[dict[str, Any]] = dict.fromkeys(_KEYS)
 
@@ -44,6 +44,7 @@ def verified_json(proven: Verified) -> dict[str, Any]:
         "unconfirmed": list(proven.unconfirmed),
         "asked": list(proven.asked),
         "witnessed": [_json_cosigned(head) for head in proven.witnessed],
+        "keys": [key.as_json() for key in proven.keys],
     }
 
 
@@ -62,7 +63,7 @@ def _json_receipt(proven: Verified, ledger: str, time: int) -> dict[str, Any]:
 def failure_json(error: VerificationError) -> dict[str, Any]:
     """The answer for ``--json`` when verification stopped: the same keys, with what stopped it and no facts."""
     stopped = {"verified": False, "step": error.step, "error": type(error).__name__, "detail": error.detail}
-    return _ANSWER | stopped | {"values": [], "receipts": [], "unconfirmed": [], "asked": [], "witnessed": []}
+    return _ANSWER | stopped | {key: [] for key in ("values", "receipts", "unconfirmed", "asked", "witnessed", "keys")}
 
 
 def _json_values(body: Body) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from ledger_client.log_lines import printable
 from ledger_client.times import rfc3339, rfc3339_ms, span_in_words
 from ledger_client.verification.as_json import plain_json
 from ledger_client.verification.commissioning_words import commissioning_facts, has_words
+from ledger_client.verification.key_storage import SigningKey
 from ledger_client.verification.online_facts import LogFact
 from ledger_client.verification.value_words import number_text, quality_in_words
 from ledger_client.verification.verify import Verified
@@ -65,6 +66,7 @@ def facts_in_words(proven: Verified) -> list[str]:
         f"  batch          {proven.batch}, statement {id_text(proven.statement_id)}",
         f"  root           {proven.root.hex()}",
         *([f"  after a loss   {clean(proven.resume)}"] if proven.resume is not None else []),
+        *(f"  {_key_of(key):<14} {clean(key.in_words())}" for key in proven.keys if key.key.ledger is None),
         *(f"  ledger         {_vouched(proven, ledger, time)}" for ledger, time in proven.receipts),
         *(f"  witnessed      {_cosigned(head)}" for head in proven.witnessed),
         *(f"  still there    {clean(ledger)}, {_in_its_log(log)}" for ledger, log in proven.in_log.items()),
@@ -75,7 +77,13 @@ def facts_in_words(proven: Verified) -> list[str]:
 
 
 def _vouched(proven: Verified, ledger: str, time: int) -> str:
-    return f"{clean(ledger)}, {'block' if ledger in proven.on_chain else 'receipt'} of {rfc3339(time)}"
+    vouched = f"{clean(ledger)}, {'block' if ledger in proven.on_chain else 'receipt'} of {rfc3339(time)}"
+    keys = [f", key in {clean(key.in_words())}" for key in proven.keys if key.key.ledger == ledger]
+    return vouched + "".join(keys)
+
+
+def _key_of(key: SigningKey) -> str:
+    return "meter key" if key.key.meter is not None else "statement key"
 
 
 def _cosigned(head: Cosigned) -> str:

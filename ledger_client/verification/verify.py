@@ -23,6 +23,7 @@ from ledger_client.formats.senml import Reading, Value
 from ledger_client.formats.statement import SignedStatement, check_signed_behind, check_statement, read_statement
 from ledger_client.messages import Message
 from ledger_client.times import span_in_words
+from ledger_client.verification.key_storage import SigningKey
 from ledger_client.verification.online_facts import NOTHING_ASKED, LogFact, OnlineFacts
 from ledger_client.verification.trust import Trust, TrustKey
 from ledger_client.verification.vouching import (
@@ -34,6 +35,7 @@ from ledger_client.verification.vouching import (
     demand_valid,
     earliest,
     in_log,
+    keys_of_ledgers,
     policy_error,
     read_receipts,
     unwitnessed_error,
@@ -54,7 +56,8 @@ class Verified:
     ``witnessed``: of ledgers that count, the head with the statement that most witnesses have cosigned.
     ``receipts`` are the ledgers that count, each with its earliest time, ``on_chain`` those of them whose chain was
     asked, ``in_log`` those whose log was asked and has only grown; ``asked`` are the ledgers of the policy that hold no
-    other statement under this number; ``unconfirmed`` says what does not count, or is not proven, and why.
+    other statement under this number; ``keys``: of the record, of its statement where that is another one, and of the
+    receipts that count, with where each is held; ``unconfirmed`` says what does not count, or is not proven, and why.
     """
 
     kind: str
@@ -77,6 +80,7 @@ class Verified:
     in_log: Mapping[str, LogFact] = field(default_factory=dict)
     asked: tuple[str, ...] = ()
     witnessed: tuple[Cosigned, ...] = ()
+    keys: tuple[SigningKey, ...] = ()
 
     @property
     def delay_ms(self) -> int:
@@ -183,7 +187,18 @@ def verify(
         in_log={ledger: log for ledger, log in still_there.items() if ledger in by_receipt},
         asked=asked,
         witnessed=tuple(heads[ledger] for ledger, _ in counted if ledger in heads),
+        keys=(
+            *_keys(record_key, claims.iat, statement_key, statement.iat),
+            *keys_of_ledgers(by_receipt, parts.statement, receipts, trust, now, facts),
+        ),
     )
+
+
+def _keys(record: TrustKey, record_s: int, statement: TrustKey, statement_s: int) -> tuple[SigningKey, ...]:
+    """The keys of record and statement, with when each signed: one key where it is an event of the gateway itself."""
+    if record != statement:
+        return SigningKey(record, record_s, record_s), SigningKey(statement, statement_s, statement_s)
+    return (SigningKey(record, min(record_s, statement_s), max(record_s, statement_s)),)
 
 
 def _demand_timely(record: Record, no_later_than: int, max_delay_s: int | None) -> None:

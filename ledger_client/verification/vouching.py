@@ -5,7 +5,7 @@ verify.py demands as many as the policy asks for (step 8).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from ledger_client.errors import (
@@ -26,6 +26,7 @@ from ledger_client.formats.receipt import Receipt, check, parse_receipt
 from ledger_client.formats.statement import SignedStatement, Statement, id_text
 from ledger_client.messages import Message, Sentence
 from ledger_client.times import rfc3339
+from ledger_client.verification.key_storage import SigningKey
 from ledger_client.verification.online_facts import NOTHING_ASKED, ChainFact, Held, LogFact, OnlineFacts
 from ledger_client.verification.trust import Trust, TrustKey
 from ledger_client.verification.witnesses import Cosigned
@@ -91,6 +92,19 @@ def vouching_ledgers(
         except VerificationError as error:
             failures.append((receipt.ledger, error))
     return vouching, failures
+
+
+def keys_of_ledgers(
+    vouching: Mapping[str, int], entry: bytes, receipts: Sequence[Receipt], trust: Trust, now: int,
+    facts: OnlineFacts = NOTHING_ASKED,
+) -> Iterator[SigningKey]:  # fmt: skip
+    """The keys by which ``vouching_ledgers`` counts its ledgers: that of each one's earliest receipt."""
+    for ledger, time in vouching.items():
+        alike = [receipt for receipt in receipts if (receipt.ledger, receipt.iat) == (ledger, time)]
+        if len(alike) > 1:  # of which anybody may have put all but one there
+            alike = [one for one in alike if vouching_ledgers(entry, [one], trust, now, facts)[0]]
+        if (key := trust.find("ledger", ledger=ledger, kid=alike[0].kid)) is not None:
+            yield SigningKey(key, time, time)
 
 
 def in_log(receipts: Sequence[Receipt], facts: OnlineFacts, now: int) -> tuple[dict[str, LogFact], list[str]]:

@@ -84,7 +84,7 @@ def test_the_answer_in_json() -> None:
     assert list(answer) == [
         "verified", "step", "error", "detail", "kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than",
         "delay", "clock", "values", "batch", "resume", "root", "statement_id", "receipts", "unconfirmed",
-        "asked", "witnessed",
+        "asked", "witnessed", "keys",
     ]  # fmt: skip
     assert answer["verified"] is True
     assert answer["step"] is answer["error"] is answer["detail"] is None
