@@ -146,6 +146,10 @@ FEW: dict[tuple[str, str], str] = {
 }
 """Rooms of one or two modules, and why they merge with no other."""
 
+PUBLIC = "ledger_client"
+"""The one package file that is not empty: names for programs of others, from the rooms, each loaded when it is used. It
+stands above all rooms, and nothing of ours imports from it."""
+
 CONNECTING = ("asyncio", "http", "paho", "psycopg", "requests", "select", "selectors", "serial", "socket",
               "socketserver", "starlette", "urllib.request", "urllib3", "uvicorn")  # fmt: skip
 """Libraries of which one is needed to open a connection or to listen for one."""
@@ -441,12 +445,16 @@ WALLS = (
 def upward(tree: Tree) -> Iterator[str]:
     """Each import of a room that does not stand before its importer's, and each module in a room that has no place."""
     for module in tree.modules.values():
+        if module.name == PUBLIC:
+            continue
         order = ORDER[module.package]
         if module.room not in order:
             yield f"{module.name}: the room {module.room} has no place in ORDER (tests/layout/law.py)"
             continue
         for line, found in tree.imported(module):
             other = tree.modules[found]
+            if found == PUBLIC:
+                yield f"{module.name}:{line} imports from {PUBLIC} itself: these names are for others; name the room"
             if other.package == module.package and other.room in order[order.index(module.room) + 1 :]:
                 yield (
                     f"{module.name}:{line} imports {found}, upward: the room {other.room} stands above {module.room}; "

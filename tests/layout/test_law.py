@@ -174,6 +174,14 @@ def test_an_upward_import_is_named_with_both_rooms_and_the_way_out() -> None:
     ]
 
 
+def test_the_names_for_others_stand_above_all_rooms_and_are_for_others() -> None:
+    texts = {"ledger_client": "from ledger_client.cli import app", "ledger_client.cli.app": ""}
+    assert list(upward(Tree.of_texts(texts))) == []
+    texts |= {"gateway.cli.verify": "from ledger_client import verify"}
+    (breach,) = upward(Tree.of_texts(texts))
+    assert breach.startswith("gateway.cli.verify:1 imports from ledger_client itself")
+
+
 def test_a_folder_that_the_order_does_not_name_is_no_room() -> None:
     assert list(upward(Tree.of_texts({"gateway.helpers.text": ""}))) == [
         "gateway.helpers.text: the room helpers has no place in ORDER (tests/layout/law.py)"
