@@ -37,6 +37,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "merkle",
         "pages",
         "pipeline",
+        "verify",
         "writer",
     ),
     "benchmarks.streams": ("hj212",),

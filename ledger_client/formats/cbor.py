@@ -212,21 +212,25 @@ class _Decoder:
 
     def map(self, at: int, length: int, depth: int) -> tuple[dict[Any, Any], int]:
         result: dict[Any, Any] = {}
+        data, depth = self.data, depth + 1
         previous, usual = b"", True
         for _ in range(length):
-            key, end = self.item(at, depth + 1)
-            if type(key) not in (int, str, bytes):
-                self.fail(at, f"map key {key!r} is neither an integer nor a string")
+            if at < len(data) and data[at] < 24 and depth <= MAX_DEPTH:  # most keys, and all of a value of a point
+                key, end = data[at], at + 1
+            else:
+                key, end = self.item(at, depth)
+                if type(key) not in (int, str, bytes):
+                    self.fail(at, f"map key {key!r} is neither an integer nor a string")
+                usual = usual and (type(key) is str or (type(key) is int and -24 <= key <= 23))
             if key in result:
                 self.fail(at, f"map key {key!r} comes twice")
             if not self.foreign:
-                encoded = self.data[at:end]
+                encoded = data[at:end]
                 if encoded < previous:
                     self.fail(at, f"map key {key!r} is out of order")
                 previous = encoded
-                usual = usual and (type(key) is str or (type(key) is int and -24 <= key <= 23))
-            result[key], at = self.item(end, depth + 1)
-        if not usual and (any(type(k) is bytes for k in result) or not _orders_agree(result)):
+            result[key], at = self.item(end, depth)
+        if not (usual or self.foreign) and (any(type(k) is bytes for k in result) or not _orders_agree(result)):
             self.fail(at, f"map keys {list(result)} are not a set that evidence uses")
         return result, at
 
@@ -263,7 +267,8 @@ class _Decoder:
         if not self.foreign:
             if not math.isfinite(value):
                 self.fail(at, f"{value} is never a value")
-            if shortest_float(value)[1:] != raw:
+            # of 32 bits with a fraction that 16 have no room for, or of 64 that 32 have none for, it is the shortest
+            if not (width == 4 and raw[3]) and not (width == 8 and raw[7]) and shortest_float(value)[1:] != raw:
                 self.fail(at, f"{value} is not written in its shortest form")
         return value, at + 1 + width
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ledger_client.errors import (
@@ -88,18 +88,25 @@ class Verified:
 
 
 def verify(
-    bundle: bytes, trust: Trust, now: int, *, kind: str | None = None, facts: OnlineFacts = NOTHING_ASKED
+    bundle: bytes,
+    trust: Trust,
+    now: int,
+    *,
+    kind: str | None = None,
+    facts: OnlineFacts = NOTHING_ASKED,
+    parse: Callable[[bytes], Record] = parse_record,
 ) -> Verified:
     """What ``bundle`` proves to someone who believes ``trust`` at the time ``now`` (Unix seconds).
 
     ``kind`` ('reading', 'coverage', 'event') demands that kind of record. ``facts``: what asking its ledgers has
-    brought out (``online.refresh``); without it no locator counts. Raises the ``VerificationError`` of the first
-    step that fails, and nothing else, for any bytes.
+    brought out (``online.refresh``); without it no locator counts. ``parse`` reads its record (``parse_strictly``: to
+    the same end, without the shortcut for usual readings). Raises the ``VerificationError`` of the first step that
+    fails, and nothing else, for any bytes.
     """
     # 1 parse: every layer, strictly, before anything is believed
     parts = Bundle.parse(bundle)
     signed = read_statement(parts.statement)
-    record = parse_record(parts.record)  # last: it may already find what belongs to step 2
+    record = parse(parts.record)  # last: it may already find what belongs to step 2
     statement = signed.statement
 
     # 2 record: by a key of this meter of this gateway

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ledger_client.errors import STEPS, TrustFileError, VerificationError
+from ledger_client.formats.record import Record, parse_record, parse_strictly
 from ledger_client.verification.trust import load_trust
 from ledger_client.verification.verify import verify
 from tests.corpus.cases import FOLDER, Case, cases
 from tests.corpus.making.writing import files
 
 
-def answer(case: Case) -> tuple[str, str | None]:
+def answer(case: Case, parse: Callable[[bytes], Record] = parse_record) -> tuple[str, str | None]:
     """What this package answers."""
     try:
         trust = load_trust(case.trust)
     except TrustFileError:
         return "trust", None
     try:
-        verify(case.file.read_bytes(), trust, case.now)
+        verify(case.file.read_bytes(), trust, case.now, parse=parse)
     except VerificationError as error:
         return "bad", STEPS[error.step]
     return "good", None
@@ -30,6 +32,10 @@ def answer(case: Case) -> tuple[str, str | None]:
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_a_case_comes_to_its_verdict(case: Case) -> None:
     assert answer(case) == case.answer, case.why
+
+
+def test_the_strict_parser_alone_comes_to_the_same() -> None:
+    assert [case.name for case in cases() if answer(case, parse_strictly) != case.answer] == []
 
 
 def test_the_generator_writes_the_same_bytes_again() -> None:
