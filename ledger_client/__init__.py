@@ -6,7 +6,6 @@ It needs no network, no database and no event loop. Modules of this package impo
 TYPE_CHECKING = False  # `typing` would be loaded by every command
 
 if TYPE_CHECKING:
-    from ledger_client.errors import LedgerClientError as LedgerClientError
     from ledger_client.errors import TrustFileError as TrustFileError
     from ledger_client.errors import VerificationError as VerificationError
     from ledger_client.formats.record import Coverage as Coverage
@@ -14,18 +13,19 @@ if TYPE_CHECKING:
     from ledger_client.formats.senml import Reading as Reading
     from ledger_client.verification.trust import Trust as Trust
     from ledger_client.verification.trust import load_trust as load_trust
+    from ledger_client.verification.trust_dates import demand_in_force as demand_in_force
     from ledger_client.verification.verify import Verified as Verified
     from ledger_client.verification.verify import verify as verify
 
 __all__ = [
     "Coverage",
     "Event",
-    "LedgerClientError",
     "Reading",
     "Trust",
     "TrustFileError",
     "VerificationError",
     "Verified",
+    "demand_in_force",
     "load_trust",
     "verify",
 ]
@@ -37,10 +37,10 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'ledger_client' has no attribute {name!r}")
     from ledger_client import errors
     from ledger_client.formats import record
-    from ledger_client.verification import trust
+    from ledger_client.verification import trust, trust_dates
     from ledger_client.verification import verify as verification
 
-    for module in (errors, record, trust, verification):
+    for module in (errors, record, trust, trust_dates, verification):
         if name in vars(module):
             break
     globals()[name] = found = vars(module)[name]

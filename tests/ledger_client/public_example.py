@@ -1,11 +1,13 @@
 import time
 from pathlib import Path
 
-from ledger_client import TrustFileError, VerificationError, load_trust, verify
+from ledger_client import TrustFileError, VerificationError, demand_in_force, load_trust, verify
 
+now = int(time.time())
 try:
     trust = load_trust("trust.toml")
-    proven = verify(Path("reading.mseal").read_bytes(), trust, int(time.time()), kind="reading")
+    demand_in_force(trust, now)
+    proven = verify(Path("reading.mseal").read_bytes(), trust, now, kind="reading")
 except TrustFileError as error:
     raise SystemExit(f"trust file: {error}") from None
 except VerificationError as error:

@@ -41,7 +41,7 @@ def test_importing_it_loads_nothing_and_a_name_no_more_than_verifying_takes() ->
         ("good-reading", None),
         ("path-hash", "step 3"),
         ("coverage-of-a-moment", "step 2"),
-        ("trust-policy-missing", "trust"),
+        ("expires-now", "trust"),
     ],
 )
 def test_the_example_of_the_documents_runs(

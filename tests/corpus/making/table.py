@@ -33,10 +33,10 @@ def bad(step: str, name: str, file: bytes, why: str, trusted: str = PLAIN_TRUST,
     return Made(name, file, trusted.encode(), now, "bad", step, why)
 
 
-def refused(name: str, trusted: str | bytes, why: str, now: int = NOW) -> Made:
+def refused(name: str, trusted: str | bytes, why: str, file: bytes = PLAIN_BUNDLE) -> Made:
     """The trust file itself is not accepted, whatever the bundle holds."""
     data = trusted if isinstance(trusted, bytes) else trusted.encode()
-    return Made(name, PLAIN_BUNDLE, data, now, "trust", None, why)
+    return Made(name, file, data, NOW, "trust", None, why)
 
 
 def rows(*each: tuple[str, Any, str]) -> tuple[tuple[str, Any, str], ...]:

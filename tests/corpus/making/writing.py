@@ -8,18 +8,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from tests.corpus.making import contents, encoding, good, links, receipts, trust_files, validity
+from tests.corpus.making import (
+    contents,
+    dates,
+    encoding,
+    good,
+    links,
+    receipts,
+    trust_files,
+    validity,
+)
 from tests.corpus.making.table import Made
 
 FAMILIES: Final[tuple[Callable[[], Iterator[Made]], ...]] = (
-    good.cases,
-    encoding.cases,
-    contents.cases,
-    links.cases,
-    receipts.cases,
-    validity.cases,
-    trust_files.cases,
-)
+    good.cases, encoding.cases, contents.cases, links.cases, receipts.cases, validity.cases, trust_files.cases,
+    dates.cases,
+)  # fmt: skip
 
 
 def made() -> list[Made]:
