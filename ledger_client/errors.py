@@ -33,6 +33,8 @@ LedgerClientError
 ├── MissingPsycopg         … a ledger's log in PostgreSQL (transparency/ledger/log_address.py)
 ├── LedgerDirError         a ledger's folder is wrong (transparency/ledger/directory.py)
 ├── NoDemonstration        a moved clock for what is no demonstration (transparency/server/demo_clock.py)
+├── WitnessError           a witness's folder or one of its logs is wrong (transparency/witness/folder.py)
+├── WitnessOptionError     a witness that cannot be asked (transparency/witness/cosigning.py)
 ├── LogError               a ledger's log cannot be opened (transparency/log/store.py)
 ├── PartyFolderError       a party's folder is wrong (enrolment/party_folder.py)
 ├── EnrollError            a gateway or a party cannot be enrolled (transparency/ledger/enroll.py)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from ledger_client.formats.batch_file import is_batch_file
 from ledger_client.formats.bundle import is_bundle
 
 if TYPE_CHECKING:
+    from gateway.config.model import Config
     from gateway.evidence.export import Exported
     from gateway.storage.database import Database
     from ledger_client.messages import Sentence
@@ -30,8 +32,11 @@ if TYPE_CHECKING:
 @CONFIG
 @click.argument("record")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.mseal")
+@click.option(
+    "--witnessed", is_flag=True, help="Add heads of its ledgers' logs, cosigned by witnesses; asks the ledgers."
+)
 @FORCE
-def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
+def prove(config_path: Path, record: str, output: Path, witnessed: bool, force: bool) -> None:
     """Write the proof of RECORD (METER/EPOCH/SEQ, or a meter's name: its newest anchored reading) to one file.
 
     With a meter's name also the proof of the commissioning record in force, if there is one, to FILE-commissioned.mseal
@@ -42,8 +47,11 @@ def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
     config, store = open_store(config_path)
     demand_replaceable(output, "proof (.mseal)", is_bundle, force=force)
     row = prover.find(store, record)
-    bundle = prover.prove(store, row)
+    add = _witnesses(config) if witnessed else bytes
+    bundle = add(prover.prove(store, row))
     put_into_service, note = _commissioned(store, record, output)
+    if put_into_service is not None:
+        put_into_service = put_into_service[0], add(put_into_service[1])
     beside = output.with_name(f"{output.stem}-commissioned{output.suffix}")
     if put_into_service is not None:
         demand_replaceable(beside, "proof (.mseal)", is_bundle, force=force)
@@ -56,6 +64,22 @@ def prove(config_path: Path, record: str, output: Path, force: bool) -> None:
     if note is not None:
         click.echo(f"note: {in_language(note, 'en')}", err=True)
     click.echo(f"verify it anywhere: meterseal-ledger verify {output} --trust {config.trust}")
+
+
+def _witnesses(config: Config) -> Callable[[bytes], bytes]:
+    """What adds cosigned heads to a proof; it says which ledger gives none."""
+    from gateway.config.device_keys import load_site_trust
+    from gateway.evidence.witnessed import witnessed
+
+    trust = load_site_trust(config)
+
+    def add(bundle: bytes) -> bytes:
+        made, lacking = witnessed(bundle, config, trust)
+        for lack in lacking:
+            click.echo(f"note: {in_language(lack, 'en')}", err=True)
+        return made
+
+    return add
 
 
 def _commissioned(store: Database, name: str, output: Path) -> tuple[tuple[str, bytes] | None, Sentence | None]:

@@ -58,6 +58,10 @@ COMMANDS: Final[Table] = {
             "ledger_client.cli.run_ledger:backup",
             "Copy the log of the ledger in DIR, which may be serving, and read the copy through.",
         ),
+        "witness": Entry(
+            "ledger_client.cli.run_ledger:witness",
+            "Cosign what the logs of ledgers say, as long as each only grows, until SIGTERM or Ctrl-C.",
+        ),
     },
     "Certificates": {
         "party": Entry(

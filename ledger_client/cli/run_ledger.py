@@ -1,4 +1,4 @@
-"""Commands that run a ledger: init, serve, enroll, revoke, show, rotate, backup."""
+"""Commands that run a ledger or a witness: init, serve, enroll, revoke, show, rotate, backup, witness."""
 
 from __future__ import annotations
 
@@ -45,8 +45,10 @@ def init(folder: Path, name: str | None, database: str | None, password_file: st
     "--demo-clock", metavar="FILE", type=click.Path(path_type=Path), help="of demo-…: its clock is what FILE says"
 )
 @click.option("--proxy", multiple=True, metavar="ADDRESS", help="a proxy whose X-Forwarded-For is believed")
+@click.option("--witness", "witnesses", multiple=True, metavar="URL=VKEY", help="who is asked to cosign each minute")
 def serve(
     folder: Path, listen: str, mqtt: str | None, name: str | None, metrics: str | None, proxy: tuple[str, ...],
+    witnesses: tuple[str, ...],
     rate: float, gateway_rate: float, connections: int, demo_clock: Path | None, **options: str | None,
 ) -> None:  # fmt: skip
     """Serve the ledger in DIR until SIGTERM or Ctrl-C; the first start makes it."""
@@ -59,7 +61,7 @@ def serve(
     https_options, broker = file_options(options)
     doors = Doors(listen, **https_options, mqtt=mqtt, broker=broker)
     now = time.time if demo_clock is None else clock_of(demo_clock, name)
-    serving = Serving(name, metrics, rate, gateway_rate, connections, proxy, now)
+    serving = Serving(name, metrics, rate, gateway_rate, connections, proxy, witnesses, now)
     run(folder, doors, serving, lambda line: print(line, flush=True))
 
 
@@ -145,3 +147,23 @@ def backup(folder: Path, output: Path, force: bool) -> None:
     copied = copy(folder, output, force=force)
     click.echo(f"{output}: {copied.size} entries of ledger {copied.ledger}, root {copied.root.hex()}")
     click.echo(f"not in it: {folder}/key.pem, without which it cannot be served, and {folder}/policy.toml")
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--log", "logs", multiple=True, required=True, metavar="ORIGIN=VKEY", help="a log to follow, repeatable")
+@click.option("--listen", default="127.0.0.1:8710", show_default=True, metavar="HOST:PORT", help="port 0: any free one")
+@click.option("--name", metavar="NAME", help="the witness's name, chosen at its first start")
+@click.option("--cert", metavar="PEM", help="serve https with this certificate")
+@click.option("--key", metavar="PEM", help="and this private key")
+@click.option("--rate", type=_RATE, default=20, show_default=True, help="requests/s of one address; 0: any number")
+def witness(
+    folder: Path, logs: tuple[str, ...], listen: str, name: str | None, cert: str | None, key: str | None, rate: float
+) -> None:
+    """Cosign what the logs of ledgers say, as long as each only grows, until SIGTERM or Ctrl-C. It remembers in DIR."""
+    from ledger_client.transparency.server.endpoints import Doors
+    from ledger_client.transparency.server.witness_server import serve as run
+
+    log_lines.start()
+    doors = Doors(listen, cert=None if cert is None else Path(cert), key=None if key is None else Path(key))
+    run(folder, doors, name, logs, rate, lambda line: print(line, flush=True))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from ledger_client.errors import LedgerError, LedgerUnavailable, VerificationError
-from ledger_client.formats.bundle import Bundle, Locator
+from ledger_client.formats.bundle import Bundle, Locator, Witnessed
+from ledger_client.formats.notes import parse_checkpoint, parse_note
 from ledger_client.formats.receipt import Receipt, check, parse_receipt
 from ledger_client.formats.statement import SignedStatement, Statement, id_text, parse_statement, read_statement
 from ledger_client.ledgers.evm.node import Node
@@ -17,10 +18,12 @@ from ledger_client.ledgers.http import HttpLedger
 from ledger_client.online.log_client import LogClient
 from ledger_client.online.log_proof import confirm as confirm_log
 from ledger_client.online.log_proof import signed_head
+from ledger_client.online.witnessed import confirm as confirm_note
 from ledger_client.transport.access import Access
 from ledger_client.verification.online_facts import ChainFact, Held, LogFact, OnlineFacts
 from ledger_client.verification.trust import Chain, Trust
 from ledger_client.verification.vouching import read_receipts
+from ledger_client.verification.witnesses import ledger_of
 
 TIMEOUT_S: Final = 10.0
 Last = tuple[int, bytes] | None
@@ -51,7 +54,8 @@ def refresh(
     asking = _Asking(trust, Ways(nodes, logs, access, timeout_s))
     return OnlineFacts(
         places={place: asking.place(place, signed) for place in parts.anchors},
-        logs={receipt.data: asking.log(parts.statement, receipt) for receipt in receipts},
+        logs={receipt.data: asking.log(parts.statement, receipt) for receipt in receipts}
+        | {one.note: asking.head(one) for one in parts.witnessed},
         held={ledger: asking.held(ledger, signed.statement) for ledger in trust.ledgers},
         all_asked=not offline_ok,
     )
@@ -177,6 +181,24 @@ class _Asking:
         log = self._ways.log(receipt.ledger)
         try:
             return confirm_log(entry, receipt, self._trust, log)
+        except VerificationError as error:
+            return error
+        except LedgerUnavailable as error:
+            return f"its log could not be asked: {error}"
+        finally:
+            log.close()
+
+    def head(self, one: Witnessed) -> LogFact | VerificationError | str:
+        """Of a note: whether the log of its ledger begins with its head."""
+        try:
+            ledger = ledger_of(parse_checkpoint(parse_note(one.note).text), self._trust.logs)
+        except VerificationError as error:
+            return error
+        if ledger is None or ledger not in self._ways.logs:
+            return "its log was not asked"
+        log = self._ways.log(ledger)
+        try:
+            return confirm_note(one, self._trust, log)
         except VerificationError as error:
             return error
         except LedgerUnavailable as error:

@@ -6,11 +6,14 @@ from typing import Final
 
 from ledger_client.errors import LedgerUnavailable, VerificationError
 from ledger_client.formats import cbor
+from ledger_client.formats.bundle import Proof
+from ledger_client.formats.checks import proof
 from ledger_client.formats.log_head import MAX_HEAD
+from ledger_client.formats.notes import MAX_NOTE
 from ledger_client.messages import Message
 from ledger_client.transport.access import Access
 from ledger_client.transport.bounded_http import Answer, Client
-from ledger_client.transport.wire import CBOR, COSE, MAX_PAGE, MAX_RECEIPT
+from ledger_client.transport.wire import CBOR, COSE, MAX_PAGE, MAX_RECEIPT, id_to_text
 
 _NONE: Final = 404
 _PLURAL: Final = {"gateway": "gateways", "party": "parties"}
@@ -44,6 +47,21 @@ class LogClient:
         if not isinstance(page, list) or len(page) > limit or not all(map(_is_entry, page)):
             raise LedgerUnavailable(Message("http-no-page", answer=answer.sentence))
         return [(number, entry) for number, entry in page]
+
+    def checkpoint(self, witnesses: int) -> bytes:
+        """GET /checkpoint: the newest note of its head with so many cosignatures."""
+        asked = f"{self._base}/checkpoint" + (f"?witnesses={witnesses}" if witnesses else "")
+        return self._expect(self._client.ask("GET", asked, {"Accept": "text/plain"}, MAX_NOTE))
+
+    def place(self, statement_id: bytes, size: int) -> Proof | None:
+        """GET /log/inclusion: the place of an entry in the log of that size; ``None`` where it has none."""
+        answer = self._ask(f"inclusion?id={id_to_text(statement_id)}&size={size}", CBOR, MAX_RECEIPT)
+        if answer.status == _NONE:
+            return None
+        try:
+            return proof(cbor.decode(self._expect(answer)), "place", 0)
+        except VerificationError:
+            raise LedgerUnavailable(Message("http-no-page", answer=answer.sentence)) from None
 
     def keys(self, whom: str, after: int) -> bytes:
         """GET /gateways/{gateway}/keys, /parties/{party}/keys, /log/gateways or /log/parties: a page of what its log

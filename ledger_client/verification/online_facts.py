@@ -49,7 +49,7 @@ class Held:
 @dataclass(frozen=True, slots=True)
 class OnlineFacts:
     """Of each locator and each receipt that was asked about: what its ledger holds, why it does not count, or why
-    nobody could tell. A receipt is known by its bytes.
+    nobody could tell. A receipt, and the note of a cosigned head, is known by its bytes.
 
     ``held``: of each ledger of the policy what it holds under the statement's number, in each way in which it was
     asked, or why the ledger gave no answer; ``all_asked``: whether each of them must have been asked.

@@ -154,7 +154,7 @@ def verify(
     # 8 policy: k distinct ledgers of the list; before the rest of 7, whose T only they give
     if len(vouching) < trust.receipts:
         raise policy_error(vouching, failures, trust)
-    heads, ignored = cosigned_heads(parts.statement, parts.witnessed, trust.logs, trust.witnesses)
+    heads, ignored = cosigned_heads(parts.statement, parts.witnessed, trust.logs, trust.witnesses, facts.logs)
     by_receipt, lacking = witnessed_ledgers(by_receipt, heads, trust)
     vouching = earliest(by_receipt, places)
     if len(vouching) < trust.receipts:

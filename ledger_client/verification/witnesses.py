@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from ledger_client.errors import BadSignature, Malformed, NotIncluded, TrustFileError, VerificationError
@@ -19,6 +20,7 @@ from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.notes import (
     COSIGNER_KEY,
     LOG_KEY,
+    Checkpoint,
     Vkey,
     cosigned,
     demand_signed,
@@ -28,6 +30,7 @@ from ledger_client.formats.notes import (
 )
 from ledger_client.messages import Message
 
+_NOTHING_ASKED: Final[Mapping[bytes, object]] = MappingProxyType({})
 _KIND: Final = {LOG_KEY: "01", COSIGNER_KEY: "04"}
 
 
@@ -124,15 +127,29 @@ def entries_of(logs: Sequence[LogKey], witnesses: Sequence[Witness] = ()) -> Ite
         yield f"[[witness]]\nname = {json.dumps(witness.name)}\nvkey = {json.dumps(witness.vkey.text)}\n"
 
 
+def ledger_of(checkpoint: Checkpoint, logs: Sequence[LogKey]) -> str | None:
+    """The ledger whose log has this origin; None for an unknown one."""
+    return next((log.ledger for log in logs if log.vkey.name == checkpoint.origin), None)
+
+
 def cosigned_heads(
-    entry: bytes, notes: Sequence[Witnessed], logs: Sequence[LogKey], witnesses: Sequence[Witness]
+    entry: bytes,
+    notes: Sequence[Witnessed],
+    logs: Sequence[LogKey],
+    witnesses: Sequence[Witness],
+    now: Mapping[bytes, object] = _NOTHING_ASKED,
 ) -> tuple[dict[str, Cosigned], list[Message]]:
-    """({ledger: the head with the entry that most witnesses have cosigned}, why other notes count for nothing)."""
+    """({ledger: the head with the entry that most witnesses have cosigned}, why other notes count for nothing).
+
+    ``now``: of notes whose ledger was asked an error where its log is another one now.
+    """
     found: dict[str, Cosigned] = {}
     failures: list[Message] = []
     for number, one in enumerate(notes, 1):
         try:
             head = _head(entry, one, logs, witnesses)
+            if isinstance(fact := now.get(one.note), VerificationError):
+                raise fact
         except VerificationError as error:
             failures.append(Message("verify-note-not", number=number, n=len(notes), why=error.sentence))
             continue

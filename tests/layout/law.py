@@ -33,6 +33,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "transparency.log",
         "transparency.policy",
         "transparency.ledger",
+        "transparency.witness",
         "transparency.server",
         "bridge",
         # carbon

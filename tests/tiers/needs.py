@@ -18,6 +18,7 @@ SHARED = ROOT / "tests/support/processes.py"
 
 _CHINESE = "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc=fonts-wqy-microhei fc-list=fontconfig"
 _NOTO = "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc=fonts-noto-cjk"
+_SUMDB = "/usr/share/gocode/src/golang.org/x/mod/sumdb/note/note.go=golang-golang-x-mod-dev"
 _C = "gcc=gcc /usr/include/stdio.h=libc6-dev"
 
 NEEDS: dict[str, str] = {
@@ -31,6 +32,7 @@ NEEDS: dict[str, str] = {
     r"\bmbpoll\b": "need_system mbpoll=mbpoll",
     r'"gcc"|"cc"': f"need_system {_C}",
     r"\blibmodbus\b": f"need_system {_C} /usr/include/modbus/modbus.h=libmodbus-dev",
+    r'"go"': f"need_system go=golang-go {_SUMDB}",
     r"\bchromium\b": f"need_system chromium=chromium {_CHINESE} {_NOTO}",
     r'"fc-list"': f"need_system {_CHINESE}",
     r'"systemd-analyze"': "need_system systemd-analyze=systemd",

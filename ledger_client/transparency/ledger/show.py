@@ -9,6 +9,7 @@ from typing import Any
 from ledger_client.times import rfc3339
 from ledger_client.transparency.ledger.directory import open_log, policy_of, present_key
 from ledger_client.transparency.policy.key_entries import applied, changes_of, difference
+from ledger_client.transparency.policy.ledger_keys import checkpoint_keys
 from ledger_client.transparency.policy.policy_file import load_policy
 from ledger_client.transport.wire import id_to_text
 from ledger_client.verification.trust import TrustKey, key_entry
@@ -17,17 +18,18 @@ from ledger_client.verification.trust import TrustKey, key_entry
 def facts(folder: Path) -> dict[str, Any]:
     """What ``show --json`` prints; times are RFC 3339 text or null.
 
-    ``{ledger, entries, unregistered, kid, keys: [{kid, since, until}], gateways: […], parties: […]}``; a gateway is
-    ``{gateway, statements, last_batch, keys: […], meters: […]}``, a party ``{party, role, keys: […]}``, a key of either
-    ``{kid, valid_from, valid_to, revoked, revoked_reason}``, with ``meter`` and ``identity`` for that of a meter.
-    ``entries`` counts the ledger's own, too; ``unregistered`` the keys of which policy.toml says something else than
-    the log, which is what is applied.
+    ``{ledger, entries, unregistered, kid, vkey, keys: [{kid, since, until}], gateways: […], parties: […]}``; a gateway
+    is ``{gateway, statements, last_batch, keys: […], meters: […]}``, a party ``{party, role, keys: […]}``, a key of
+    either ``{kid, valid_from, valid_to, revoked, revoked_reason}``, with ``meter`` and ``identity`` for that of a
+    meter. ``entries`` counts the ledger's own, too; ``unregistered`` the keys of which policy.toml says something else
+    than the log, which is what is applied. ``vkey`` is that of its checkpoints, null where the log names none.
     Raises ``LedgerClientError`` where there is no ledger in order.
     """
     policy = load_policy(policy_of(folder))
     with closing(open_log(folder, read_only=True)) as log, log.read() as entries:
         _, ledger_keys = present_key(folder, log.name, entries.own_entry_bytes())
         size, held = entries.size(), entries.gateways()
+        of_log = checkpoint_keys(entries.own_entry_bytes())
         registered = applied({}, changes_of((number, entry) for number, entry, _ in entries.own_entries()))
     gateways = {gateway: (count, last) for gateway, count, last in held}
     names = sorted(gateways.keys() | {key.gateway for key in policy.keys if key.gateway is not None})
@@ -36,6 +38,7 @@ def facts(folder: Path) -> dict[str, Any]:
         "entries": size,
         "unregistered": sum(len(change.keys) for change in difference(registered, policy.keys, 0)),
         "kid": id_to_text(ledger_keys[-1].key.kid),
+        "vkey": of_log[-1].text if of_log else None,
         "keys": [
             {"kid": id_to_text(k.key.kid), "since": rfc3339(k.since), "until": k.until and rfc3339(k.until)}
             for k in ledger_keys
@@ -73,6 +76,8 @@ def in_words(facts: dict[str, Any]) -> str:
         f"ledger {facts['ledger']}: {facts['entries']} entries, the first is its own policy",
         f"signs with {facts['kid']}",
     ]
+    if facts["vkey"]:
+        lines.append(f"its checkpoints are signed with {facts['vkey']}")
     lines += [f"signed with {k['kid']} from {k['since']} until {k['until']}" for k in facts["keys"][:-1]]
     if facts["unregistered"]:
         lines.append(

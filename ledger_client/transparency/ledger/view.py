@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 
+from ledger_client.formats.bundle import Proof
 from ledger_client.formats.checks import MAX_PATH
 from ledger_client.formats.consistency import sign_consistency
 from ledger_client.formats.log_head import MAX_HEAD, LogHead, sign_head
+from ledger_client.formats.notes import Checkpoint, Note, signed_line
 from ledger_client.transparency.ledger.directory import LedgerDir
 from ledger_client.transparency.log import tree
 from ledger_client.transparency.log.entries import Reader
@@ -64,6 +66,28 @@ class LogView:
             path, root = tree.consistency(first, second, log.node), tree.root(second, log.node)
         iat = max(int(self._now()), keys[-1].since)
         return sign_consistency(self._folder.log.name, iat, first, second, path, root, signer)
+
+    def checkpoint(self) -> tuple[Checkpoint, Note]:
+        """The head as a note (``ledger_client.formats.notes``), signed with the key of the log's checkpoints."""
+        with self._folder.log.read() as log:
+            head = Checkpoint(self._folder.vkey.name, log.size(), log.root())
+        line = signed_line(head.text, head.origin, self._folder.checkpoint_key)
+        return head, Note(head.text, (line,))
+
+    def extension(self, first: int, second: int) -> tuple[bytes, ...]:
+        """The path that shows the log of ``second`` entries to begin with that of ``first``, 0 < first < second ≤ size;
+        unsigned."""
+        with self._folder.log.read() as log:
+            return tree.consistency(first, second, log.node)
+
+    def place(self, statement_id: bytes, size: int) -> Proof | None:
+        """The place of an entry in the log of its first ``size`` entries: (size, index, path); ``None`` where it has
+        none."""
+        with self._folder.log.read() as log:
+            number = log.number(statement_id)
+            if number is None or not number < size <= log.size():
+                return None
+            return size, number, tree.path(number, size, log.node)
 
     def keys(self, whom: str, after: int) -> bytes:
         """A page of the ledger's own entries about ``whom`` (``key_list``), behind entry ``after``."""

@@ -55,6 +55,11 @@ class Reader:
         """The first receipt of an entry; ``None`` for one that is not here."""
         return receipt_of(self._db, statement_id)[1]
 
+    def number(self, statement_id: bytes) -> int | None:
+        """The number of an entry; ``None`` for one that is not here."""
+        number = receipt_of(self._db, statement_id)[0]
+        return None if number < 0 else number
+
     def at(self, gateway: str, batch: int) -> bytes | None:
         """The id of the statement that holds a batch number."""
         return id_at(self._db, gateway, batch)

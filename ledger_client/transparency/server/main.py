@@ -27,6 +27,7 @@ from ledger_client.transparency.ledger.view import LogView
 from ledger_client.transparency.server.endpoints import Doors
 from ledger_client.transparency.server.mqtt import MqttService
 from ledger_client.transparency.server.routes import app
+from ledger_client.transparency.witness.cosigning import Cosigning, cosigners_of
 
 _GRACE_S = 3
 _MAX_HEAD = 16 * 1024  # bytes of a request's head
@@ -55,6 +56,7 @@ class Serving:
     gateway_rate: float = 100
     connections: int = 512
     proxy: tuple[str, ...] = ()
+    witnesses: tuple[str, ...] = ()
     now: Callable[[], float] = time.time
 
 
@@ -72,25 +74,27 @@ def serve(path: Path, doors: Doors, options: Serving, say: Callable[[str], None]
         policy = CommittedPolicy.begun(folder, options.now)
         ledger = Service(folder, policy, now=options.now, gateway_rate=options.gateway_rate)
         view = LogView(folder, options.now)
-        turnstile = Turnstile(
-            idle_s=_KEEP_ALIVE_S + _GRACE_S,
-            most=options.connections,
-            most_of_one=max(1, options.connections // 4),
-            trusted=proxies,
-        )
+        cosigning = stack.enter_context(closing(Cosigning(view, cosigners_of(options.witnesses, folder.vkey))))
+        turnstile = turnstile_of(options.connections, proxies)
         if options.metrics is not None:
-            say(stack.enter_context(_metrics(options.metrics, ledger, view, policy, turnstile)))
+            say(stack.enter_context(_metrics(options.metrics, ledger, view, policy, turnstile, cosigning)))
         if doors.mqtt is not None:
             stack.enter_context(closing(MqttService(ledger, doors.mqtt, doors.broker)))
         site = app(
             ledger,
             view,
             ClaimView(folder, policy, options.now),
+            cosigning,
             policy_in_force=lambda: _in_force(policy),
             address_rate=options.rate,
         )
-        started = f"ledger {ledger.name} listens on {_url(doors, listener)}"
-        _run(site, turnstile, listener, doors, lambda: say(started))
+        started = f"ledger {ledger.name} listens on {url_of(doors, listener)}"
+
+        def begun() -> None:
+            say(started)
+            cosigning.start()
+
+        run_site(site, turnstile, listener, doors, begun)
 
 
 def _proxy(text: str) -> str:
@@ -106,9 +110,21 @@ def _in_force(policy: CommittedPolicy) -> bool:
     return policy.flaw is None
 
 
+def turnstile_of(connections: int, trusted: frozenset[str] = frozenset()) -> Turnstile:
+    """At most so many connections at once, a quarter of them of one address; ``trusted``: proxies."""
+    return Turnstile(
+        idle_s=_KEEP_ALIVE_S + _GRACE_S, most=connections, most_of_one=max(1, connections // 4), trusted=trusted
+    )
+
+
 @contextmanager
 def _metrics(
-    address: str, ledger: Service, view: LogView, policy: CommittedPolicy, turnstile: Turnstile
+    address: str,
+    ledger: Service,
+    view: LogView,
+    policy: CommittedPolicy,
+    turnstile: Turnstile,
+    cosigning: Cosigning,
 ) -> Iterator[str]:
     """Figures at HOST:PORT while it lasts; gives the line that says where."""
     from ledger_client.transparency.server.metrics import (  # needs its library only where it is asked for
@@ -118,13 +134,14 @@ def _metrics(
 
     with closing(listen_at(address, "--metrics")) as probe:  # says what is wrong with an address
         host, port = probe.getsockname()[:2]
-    with served(Figures(ledger, view, policy, turnstile), host, port) as taken:
+    with served(Figures(ledger, view, policy, turnstile, cosigning), host, port) as taken:
         yield f"metrics at http://{f'[{host}]' if ':' in host else host}:{taken}/metrics"
 
 
-def _run(
+def run_site(
     site: ASGIApp, turnstile: Turnstile, listener: socket.socket, doors: Doors, started: Callable[[], None]
 ) -> None:
+    """Serve a site until SIGTERM or SIGINT; ``started`` is called when it accepts connections."""
     config = uvicorn.Config(
         site,
         loop="asyncio",
@@ -147,6 +164,7 @@ def _run(
     _Server(config, started).run(sockets=[listener])
 
 
-def _url(doors: Doors, listener: socket.socket) -> str:
+def url_of(doors: Doors, listener: socket.socket) -> str:
+    """The address at which a listener is reached."""
     host, port = listener.getsockname()[:2]
     return f"{doors.scheme}://[{host}]:{port}" if ":" in host else f"{doors.scheme}://{host}:{port}"

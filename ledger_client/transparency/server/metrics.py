@@ -16,6 +16,7 @@ from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.ledger.view import LogView
 from ledger_client.transparency.log.log import LogBehind
+from ledger_client.transparency.witness.cosigning import AHEAD, COSIGNED, FORKED, Cosigning
 
 _COUNTERS = {
     "answers": ("status", "HTTP answers by status"),
@@ -27,11 +28,14 @@ _COUNTERS = {
 class Figures(Collector):
     """Reads everything at the moment it is asked for; nothing is kept for it meanwhile."""
 
-    def __init__(self, ledger: Service, view: LogView, policy: CommittedPolicy, turnstile: Turnstile) -> None:
+    def __init__(
+        self, ledger: Service, view: LogView, policy: CommittedPolicy, turnstile: Turnstile, cosigning: Cosigning
+    ) -> None:
         self._ledger = ledger
         self._view = view
         self._policy = policy
         self._turnstile = turnstile
+        self._cosigning = cosigning
         self._since = time.time()
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
@@ -55,6 +59,24 @@ class Figures(Collector):
         yield self._gauge("policy_in_force", "1 while policy.toml is the policy", float(self._policy.flaw is None))
         yield self._gauge("connections", "open HTTP connections", self._turnstile.clients.total())
         yield self._gauge("start_time_seconds", "when the process began to serve", self._since)
+        yield from self._witnesses()
+
+    def _witnesses(self) -> Iterator[GaugeMetricFamily]:
+        cosigned = GaugeMetricFamily(
+            "meterseal_ledger_witness", "1 where a witness has cosigned when it was asked last", labels=["witness"]
+        )
+        entries = GaugeMetricFamily(
+            "meterseal_ledger_witness_entries", "entries of the log that a witness has cosigned", labels=["witness"]
+        )
+        forked = GaugeMetricFamily(
+            "meterseal_ledger_witness_refused", "1 where a witness has cosigned another log", labels=["witness"]
+        )
+        for one in self._cosigning.cosigners:
+            standing, name = one.standing, [one.vkey.name]
+            cosigned.add_metric(name, float(standing.state == COSIGNED))
+            entries.add_metric(name, standing.size)
+            forked.add_metric(name, float(standing.state in (AHEAD, FORKED)))
+        yield from (cosigned, entries, forked)
 
     def _entries(self) -> float:
         try:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
+
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from ledger_client.formats.checks import is_name
 from ledger_client.transparency.log.entries import MAX_NUMBER
+
+_BODY_TIMEOUT_S: Final = 30.0
 
 
 class Problem(HTTPException):
@@ -41,3 +46,23 @@ def named(request: Request, kind: str) -> str:
     if not is_name(name):
         raise malformed(f"a {kind}'s name is [A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
     return name
+
+
+async def body_of(request: Request, most: int, kind: str) -> bytes:
+    """The request's body, never more than ``most`` bytes never waited for without end; ``kind`` names what it is."""
+    too_large = Problem(413, f"{kind.capitalize()} too large", f"a {kind} has at most {most} bytes")
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and (len(declared) > 12 or int(declared) > most):
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > most:
+                    raise too_large
+    except TimeoutError:
+        raise Problem(408, "Request timeout", f"the body did not arrive within {_BODY_TIMEOUT_S:.0f} s") from None
+    except ClientDisconnect:
+        raise malformed("the body ended early") from None
+    return bytes(body)

@@ -6,14 +6,13 @@ cannot write or read its own files just now, or that its log is behind what it h
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -35,16 +34,17 @@ from ledger_client.transparency.ledger.claim_view import ClaimView
 from ledger_client.transparency.ledger.service import Service, TooOften
 from ledger_client.transparency.ledger.view import LogView
 from ledger_client.transparency.log.log import LogBehind
+from ledger_client.transparency.server.checkpoint_routes import routes as checkpoint_routes
 from ledger_client.transparency.server.claim_routes import routes as claim_routes
 from ledger_client.transparency.server.intake import Intake
 from ledger_client.transparency.server.log_routes import routes as log_routes
-from ledger_client.transparency.server.problem import Problem, malformed, named, number
+from ledger_client.transparency.server.problem import Problem, body_of, malformed, named, number
 from ledger_client.transparency.server.rate_limit import Doorkeeper, too_many
 from ledger_client.transparency.server.verifier_route import routes as verifier_route
+from ledger_client.transparency.witness.cosigning import Cosigning
 from ledger_client.transport.wire import CBOR, COSE, MAX_ENTRY, PROBLEM, encode_problem, id_from_text, id_to_text
 
 _LOG = logging.getLogger("meterseal.ledger")
-_BODY_TIMEOUT_S = 30.0
 _RETRY_AFTER_S = "10"
 
 _STATUS = {
@@ -67,7 +67,13 @@ _STATUS = {
 
 
 def app(
-    ledger: Service, view: LogView, claims: ClaimView, *, policy_in_force: Callable[[], bool], address_rate: float
+    ledger: Service,
+    view: LogView,
+    claims: ClaimView,
+    cosigning: Cosigning,
+    *,
+    policy_in_force: Callable[[], bool],
+    address_rate: float,
 ) -> ASGIApp:
     """The ASGI application over one ledger and the views of its log and of its registry.
 
@@ -79,7 +85,7 @@ def app(
     async def post_entry(request: Request) -> Response:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != COSE:
             raise Problem(415, "Unsupported media type", f"a signed statement is sent as Content-Type {COSE}")
-        statement_id, receipt = await intake.submit(await _body(request))
+        statement_id, receipt = await intake.submit(await body_of(request, MAX_ENTRY, "statement"))
         location = {"Location": f"/entries/{id_to_text(statement_id)}"}
         return Response(receipt, 201, location, media_type=COSE)
 
@@ -107,6 +113,7 @@ def app(
         *claim_routes(claims),
         *log_routes(ledger, view),
         *verifier_route(),
+        *checkpoint_routes(view, cosigning),
     ]
     handlers: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         HTTPException: _answer_http,
@@ -145,26 +152,6 @@ def _gateway_routes(ledger: Service) -> list[Route]:
         Route("/gateways/{gateway}/keys/{kid}", get_key, methods=["GET"]),
         Route("/gateways/{gateway}/statements", get_statements, methods=["GET"]),
     ]
-
-
-async def _body(request: Request) -> bytes:
-    """The request's body, never more than a statement may have and never waited for without end."""
-    too_large = Problem(413, "Statement too large", f"a statement has at most {MAX_ENTRY} bytes")
-    declared = request.headers.get("content-length", "")
-    if declared.isascii() and declared.isdigit() and (len(declared) > 12 or int(declared) > MAX_ENTRY):
-        raise too_large
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_BODY_TIMEOUT_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_ENTRY:
-                    raise too_large
-    except TimeoutError:
-        raise Problem(408, "Request timeout", f"the body did not arrive within {_BODY_TIMEOUT_S:.0f} s") from None
-    except ClientDisconnect:
-        raise malformed("the body ended early") from None
-    return bytes(body)
 
 
 def _problem(
