@@ -6,10 +6,11 @@ const SHOWN_UNITS = new Map([["/100", "%"], ["/", ""], ["Cel", "°C"]]);
 function verdictOf(outcome, now) {
   const title = { good: "text.good", bad: "text.bad", trust: "text.trust-refused", "not-judged": "text.not-judged" };
   const kind = { good: "good", bad: "bad", trust: "bad", "not-judged": "none" }[outcome.verdict];
+  const { colon } = marks();
   const lines = [element("p", { class: "headline" }, pieces(title[outcome.verdict]))];
   if (outcome.sentence) {
-    const place = outcome.place ? [foreign(outcome.place), ": "] : [];
-    const step = outcome.step ? [...pieces(`step-name.${outcome.step}`), ": "] : [];
+    const place = outcome.place ? [foreign(outcome.place), colon] : [];
+    const step = outcome.step ? [...pieces(`step-name.${outcome.step}`), colon] : [];
     lines.push(element("p", {}, step, place, pieces(outcome.sentence)));
   }
   if (outcome.verdict === "not-judged") lines.push(element("p", {}, pieces("text.not-judged-fix")));
@@ -44,13 +45,14 @@ function reportOf(outcome, now) {
 
 /** The eight steps, from meter to ledger. */
 function stepList({ passed, step }) {
+  const { open, close, colon } = marks();
   const items = STEPS.map((name, at) => {
     const state = passed.includes(at + 1) ? "passed" : name === step ? "failed" : "not-reached";
     const mark = { passed: "✓", failed: "✗", "not-reached": "–" }[state];
     return element("li", { class: state, "data-step": name },
       element("span", { class: "mark", "aria-hidden": "true" }, mark),
-      element("span", {}, element("strong", {}, pieces(`step-name.${name}`)), " (", pieces(`text.${state}`), "): ",
-        pieces(`step.${name}`)));
+      element("span", {}, element("strong", {}, pieces(`step-name.${name}`)), open, pieces(`text.${state}`), close,
+        colon, pieces(`step.${name}`)));
   });
   return element("div", {}, element("h3", {}, pieces("text.steps")), element("ol", { class: "steps" }, items));
 }

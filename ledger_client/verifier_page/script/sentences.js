@@ -33,6 +33,10 @@ function factPieces(fact, name, format) {
   return [{ fact: printable(shownFact) }];
 }
 
+/** Marks between parts, as the language writes them. */
+const marks = () =>
+  language === "zh" ? { open: "（", close: "）", colon: "：" } : { open: " (", close: ")", colon: ": " };
+
 /** The same as one text, for tests and titles. */
 const plainText = (key, facts) => pieces(key, facts).map((piece) => piece.fact ?? piece).join("");
 

@@ -25,11 +25,11 @@ const OFFSET = "(Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)?";
 const TOML = {
   blank: /[ \t]*/y,
   lineEnd: /[ \t]*(?:#[^\n]*)?(?:\n|$)/y,
-  between: /(?:[ \t\n]|#[^\n]*(?:\n|$))*/y,
+  between: /(?:[ \t\n]+|#[^\n]*(?:\n|$))*/y,
   tables: /\[\[[ \t]*([A-Za-z0-9_-]+)[ \t]*\]\]/y,
   table: /\[[ \t]*([A-Za-z0-9_-]+)[ \t]*\]/y,
   key: /([A-Za-z0-9_-]+)[ \t]*=[ \t]*/y,
-  basic: /"(?!"")((?:[^"\\\n]|\\[^\n])*)"/y,
+  basic: /"(?!"")([^"\\\n]*(?:\\[^\n][^"\\\n]*)*)"/y,
   literal: /'(?!'')([^'\n]*)'/y,
   boolean: new RegExp(`(true|false)${DELIMITED}`, "y"),
   moment: new RegExp(`${DATE}[Tt ]${TIME}${OFFSET}${DELIMITED}`, "y"),
