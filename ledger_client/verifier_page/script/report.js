@@ -155,22 +155,35 @@ function factText(value) {
 const innerText = (value) => (isText(value) ? JSON.stringify(value) : factText(value));
 
 /** Every key that the verdict rests on, and who answers for where it is kept. */
-function keyTable({ record, recordKey, statement, statementKey, ledgers }) {
-  const rows = [];
-  if (recordKey.role === "meter") rows.push(["text.key-of-meter", { meter: record.claims.meter }, recordKey]);
-  rows.push(["text.key-of-statement", { gateway: statement.gateway }, statementKey]);
-  for (const { ledger, key } of ledgers) rows.push(["text.key-of-ledger", { ledger }, key]);
+function keyTable(proven) {
   const heads = ["text.key", "text.held", "text.valid", "text.thumbprint"];
-  return dataTable("text.keys", heads, rows.map(([key, names, trusted]) => [
-    pieces(key, names), heldText(trusted), validText(trusted), [foreign(base64url(trusted.key.kid))],
+  return dataTable("text.keys", heads, signingKeys(proven).map(({ name, names, key, times }) => [
+    pieces(name, names), heldCell(key, times), validText(key), [foreign(base64url(key.key.kid))],
   ]), ["", "", "", "code"]);
 }
 
-function heldText({ held, identity }) {
+/** The keys of record, statement and counted receipts, each with when it signed, by the clock of whoever signed. */
+function signingKeys({ record, recordKey, statement, statementKey, ledgers }) {
+  const { meter, iat } = record.claims;
+  const ofMeter = { name: "text.key-of-meter", names: { meter }, key: recordKey, times: [iat] };
+  const times = recordKey === statementKey ? [iat, statement.iat] : [statement.iat];
+  const { gateway } = statement;
+  return [
+    ...(recordKey === statementKey ? [] : [ofMeter]),
+    { name: "text.key-of-statement", names: { gateway }, key: statementKey, times },
+    ...ledgers.map(({ ledger, key, time }) => ({ name: "text.key-of-ledger", names: { ledger }, key, times: [time] })),
+  ];
+}
+
+/** Hardware only where somebody answers for it before all that the key signed here: a file may have been copied. */
+function heldCell({ held, identity }, times) {
+  const before = held === null ? times : times.filter((time) => time < held.at);
+  const facts = held === null ? {} : { by: held.by, at_s: held.at, evidence: held.evidence };
+  let code = "text.held-file";
+  if (held !== null && before.length === 0) code = held.evidence === null ? "text.held-hardware" : "text.held-evidence";
+  else if (held !== null) code = before.length === times.length ? "text.held-after" : "text.held-from";
   const device = identity === null ? [] : ["; ", ...pieces("text.device", { identity })];
-  if (held === null) return [...pieces("text.held-file"), ...device];
-  const code = held.evidence === null ? "text.held-hardware" : "text.held-evidence";
-  return [...pieces(code, { by: held.by, at_s: held.at, evidence: held.evidence }), ...device];
+  return [element("span", { "data-held": before.length ? "file" : "hardware" }, pieces(code, facts)), ...device];
 }
 
 function validText({ validFrom, validTo }) {

@@ -10,10 +10,11 @@ from playwright.sync_api import Browser
 
 from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.record import Event, sign_record
+from ledger_client.times import rfc3339
 from ledger_client.verification.trust import key_entry
 from tests.gateway.dashboard.window import NARROW, WIDE, Window, chromium, window
 from tests.ledger_client.verifier_page.judging import opened, witnessed_trust, written
-from tests.support.evidence import GATEWAY, METER, VALID_FROM, Site, claims, key, trust_text
+from tests.support.evidence import GATEWAY, LEDGER, METER, NOW, T0, VALID_FROM, Site, claims, key, trust_text
 from tests.support.processes import embedded_ledger
 from tests.support.witnesses.heads import cosigned_head
 
@@ -40,8 +41,10 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     event = sign_record(
         claims(), Event("note", {"who": SCRIPT_NAME, "what": BIDI, SCRIPT_NAME: [BIDI, {"a": 1}]}), key("meter")
     )
-    held = 'held = "hardware"\nheld_by = "demo-ledger"\nheld_at = 2026-12-01T00:00:00Z\n'
-    entry = key_entry("statement", key("statement", ES256).public, VALID_FROM, gateway=GATEWAY)
+    keys = {
+        "statement": key_entry("statement", key("statement", ES256).public, VALID_FROM, gateway=GATEWAY) + _held(T0),
+        LEDGER: key_entry("ledger", key(LEDGER).public, VALID_FROM, ledger=LEDGER) + _held(NOW),
+    }
     contents = {
         "good.mseal": Site().build(0, witnessed=(cosigned_head(Site().entry()),)),
         "coverage.mseal": Site().build(1),
@@ -56,7 +59,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "trust.toml": trust_text(policy='max_delay = "8d"\n').encode(),
         "other.toml": trust_text(receipts=2).encode(),
         "odd.toml": b"policy.receipts = 1\n",
-        "held.toml": witnessed_trust(2, "w1", "w2", keys={"statement": entry + held}).encode(),
+        "held.toml": witnessed_trust(2, "w1", "w2", keys=keys).encode(),
         "expired.toml": trust_text(policy="expires = 2026-11-20T00:00:00Z\n").encode(),
         "revoked.toml": trust_text(keys={"meter": _revoked(SCRIPT_NAME + BIDI)}).encode(),
     }
@@ -66,6 +69,10 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         with (folder / name).open("wb") as file:
             file.truncate(100_000_000)
     return {path.name: path for path in folder.iterdir()}
+
+
+def _held(at: int) -> str:
+    return f'held = "hardware"\nheld_by = "demo-ledger"\nheld_at = {rfc3339(at)}\n'
 
 
 def _revoked(reason: str) -> str:
@@ -89,6 +96,11 @@ def verdict(seen: Window) -> tuple[str, str]:
     return box.get_attribute("data-verdict") or "", box.get_attribute("data-code") or ""
 
 
+def held(seen: Window) -> list[str | None]:
+    """Where the keys of record, statement and ledger are said to be held."""
+    return [cell.get_attribute("data-held") for cell in seen.page.locator("[data-held]").all()]
+
+
 def steps(seen: Window) -> dict[str, str]:
     return {
         item.get_attribute("data-step") or "": item.get_attribute("class") or ""
@@ -109,7 +121,7 @@ def test_a_good_proof_is_shown_whole(
         rows = [row.inner_text() for row in seen.page.locator("#report table").first.locator("tbody tr").all()]
         assert "18.250" in rows[1]
         assert "123456789" in rows[2]
-        assert "2026-12-01T00:00:00Z" in seen.page.locator("#report table").last.inner_text()
+        assert held(seen) == ["file", "hardware", "file"]
         about = seen.page.inner_text("#report dl")
         assert ("4.9 s" in about, "w1" in about, "w2" in about) == (True, True, True)
         assert seen.page.evaluate("document.documentElement.lang").startswith(language)
