@@ -18,7 +18,8 @@ from ledger_client.certificates.replay import Replay, replay
 from ledger_client.claims.claim import Deed, Export, Issue, Retire, Transfer, Withdraw, parse_claim
 from ledger_client.formats.receipt import check, parse_receipt
 from ledger_client.formats.statement import statement_id
-from ledger_client.transparency.ledger.directory import LOG, make_dir, present_key
+from ledger_client.transparency.ledger.directory import LOG, make_dir
+from ledger_client.transparency.ledger.held_key import present_key
 from ledger_client.transparency.log.entries import Reader
 from ledger_client.transparency.log.log import Log
 from tests.campaigns.ledgers.kills_books import answered, sent

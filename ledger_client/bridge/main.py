@@ -17,7 +17,8 @@ from ledger_client.bridge.claim import Part
 from ledger_client.bridge.http_relay import Relay
 from ledger_client.errors import LedgerClientError
 from ledger_client.ledgers.interface import DriverNotes, Ledger
-from ledger_client.transparency.ledger.directory import BOOK, POLICY, LedgerDirError, lock_folder
+from ledger_client.transparency.ledger.directory import BOOK, POLICY, lock_folder
+from ledger_client.transparency.ledger.held_key import LedgerDirError
 from ledger_client.transparency.policy.policy_file import EMPTY_POLICY, PolicyFile, write_policy
 from ledger_client.transport.access import Access
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -12,7 +14,29 @@ from ledger_client import log_lines
 from ledger_client.cli.terminal.options import FORCE, YES, agreed, broker_login, moment
 from ledger_client.times import rfc3339
 
+if TYPE_CHECKING:
+    from ledger_client.transparency.ledger.held_key import TokenPlace
+
 _RATE = click.FloatRange(0, 1e6)
+_F = TypeVar("_F", bound=Callable[..., None])
+
+
+def _in_token(option: str) -> Callable[[_F], _F]:
+    """The three options that say which key of which token it is."""
+
+    def decorate(command: _F) -> _F:
+        command = click.option("--pin-file", metavar="FILE", help="and the file that holds the PIN")(command)
+        command = click.option("--pkcs11-module", metavar="PATH", help="the token's PKCS#11 library")(command)
+        text = "have the ledger's key in a token: pkcs11:token=LABEL;object=NAME"
+        return click.option(option, metavar="URI", help=text)(command)
+
+    return decorate
+
+
+def _place(uri: str | None, module: str | None, pin_file: str | None) -> TokenPlace | None:
+    from ledger_client.transparency.ledger.held_key import TokenPlace
+
+    return None if uri is None else TokenPlace.given(uri, module, pin_file)
 
 
 @click.command()
@@ -20,11 +44,15 @@ _RATE = click.FloatRange(0, 1e6)
 @click.option("--name", metavar="NAME", help="the ledger's name, for ever  [default: demo-ledger]")
 @click.option("--database", metavar="URL", help="keep its log in PostgreSQL: postgresql://USER@HOST:PORT/DATABASE")
 @click.option("--password-file", metavar="FILE", help="and the file that holds the password there")
-def init(folder: Path, name: str | None, database: str | None, password_file: str | None) -> None:
+@_in_token("--key-uri")
+def init(
+    folder: Path, name: str | None, database: str | None, password_file: str | None,
+    key_uri: str | None, pkcs11_module: str | None, pin_file: str | None,
+) -> None:  # fmt: skip
     """Make a new ledger in DIR, for `enroll` and `show` before it is served."""
     from ledger_client.transparency.ledger.directory import make_dir
 
-    made = make_dir(folder, name, database, password_file)
+    made = make_dir(folder, name, database, password_file, _place(key_uri, pkcs11_module, pin_file))
     click.echo(f"made {folder}: ledger {made}; serve it: meterseal-ledger serve {folder}")
 
 
@@ -46,10 +74,12 @@ def init(folder: Path, name: str | None, database: str | None, password_file: st
 )
 @click.option("--proxy", multiple=True, metavar="ADDRESS", help="a proxy whose X-Forwarded-For is believed")
 @click.option("--witness", "witnesses", multiple=True, metavar="URL=VKEY", help="who is asked to cosign each minute")
+@_in_token("--key-uri")
 def serve(
     folder: Path, listen: str, mqtt: str | None, name: str | None, metrics: str | None, proxy: tuple[str, ...],
     witnesses: tuple[str, ...],
-    rate: float, gateway_rate: float, connections: int, demo_clock: Path | None, **options: str | None,
+    rate: float, gateway_rate: float, connections: int, demo_clock: Path | None,
+    key_uri: str | None, pkcs11_module: str | None, pin_file: str | None, **options: str | None,
 ) -> None:  # fmt: skip
     """Serve the ledger in DIR until SIGTERM or Ctrl-C; the first start makes it."""
     from ledger_client.transparency.server.demo_clock import clock_of
@@ -61,7 +91,8 @@ def serve(
     https_options, broker = file_options(options)
     doors = Doors(listen, **https_options, mqtt=mqtt, broker=broker)
     now = time.time if demo_clock is None else clock_of(demo_clock, name)
-    serving = Serving(name, metrics, rate, gateway_rate, connections, proxy, witnesses, now)
+    place = _place(key_uri, pkcs11_module, pin_file)
+    serving = Serving(name, metrics, rate, gateway_rate, connections, proxy, witnesses, now, place)
     run(folder, doors, serving, lambda line: print(line, flush=True))
 
 
@@ -123,15 +154,17 @@ def show(folder: Path, trust: bool, as_json: bool) -> None:
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--prepare", is_flag=True, help="make the next key and print its [[key]] entry; the present key signs on")
-def rotate(folder: Path, prepare: bool) -> None:
+@_in_token("--to")
+def rotate(folder: Path, prepare: bool, to: str | None, pkcs11_module: str | None, pin_file: str | None) -> None:
     """Sign with a new key from now on; the ledger in DIR may be serving. Older keys stay published."""
     from ledger_client.transparency.ledger import rotate as keys
     from ledger_client.transport.wire import id_to_text
 
+    place = None if to is None else keys.kept_place(folder, to, pkcs11_module, pin_file)
     if prepare:
-        click.echo(keys.prepare(folder), nl=False)
+        click.echo(keys.prepare(folder, place), nl=False)
         return
-    before, now = keys.rotate(folder)
+    before, now = keys.rotate(folder, place)
     click.echo(f"{id_to_text(now.key.kid)} signs from {rfc3339(now.since)} on, after {id_to_text(before.key.kid)}")
     click.echo(f"everyone who believes this ledger needs its new entries: meterseal-ledger show {folder} --trust")
 
@@ -143,10 +176,11 @@ def rotate(folder: Path, prepare: bool) -> None:
 def backup(folder: Path, output: Path, force: bool) -> None:
     """Copy the log of the ledger in DIR, which may be serving, and read the copy through."""
     from ledger_client.transparency.ledger.backup import backup as copy
+    from ledger_client.transparency.ledger.held_key import key_file
 
     copied = copy(folder, output, force=force)
     click.echo(f"{output}: {copied.size} entries of ledger {copied.ledger}, root {copied.root.hex()}")
-    click.echo(f"not in it: {folder}/key.pem, without which it cannot be served, and {folder}/policy.toml")
+    click.echo(f"not in it: {key_file(folder)}, without which it cannot be served, and {folder}/policy.toml")
 
 
 @click.command()

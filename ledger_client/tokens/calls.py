@@ -9,7 +9,8 @@ that a power cycle that nobody noticed costs nothing. A key that is not found ag
 ``Limits.retry_s``. A module that nobody calls is asked every ``Limits.idle_s``, so that it is known to be away before
 somebody needs it.
 
-Urgent calls come before others, however long those have waited.
+Urgent calls come first. While they come one behind the other, others get ``SHARE`` of the token's time, so that they
+are served some day, and no stranger who asks and asks slows down what is urgent by more.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ from ledger_client.tokens.session import DeviceFailed, Module
 
 _LOG = logging.getLogger("meterseal.tokens")
 _T = TypeVar("_T")
+
+
+SHARE: Final = 0.1
+"""Of the token's time for calls that are not urgent, while there are urgent ones."""
+_STREAM_S: Final = 0.05
+"""So soon after an urgent call another one is expected: between two signatures of a transaction there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +75,10 @@ class Key(Protocol):
 
 
 class _Call:
-    __slots__ = ("dropped", "error", "result", "returned", "work")
+    __slots__ = ("dropped", "error", "result", "returned", "urgent", "work")
 
-    def __init__(self, work: Callable[[Module], Any]) -> None:
-        self.work = work
+    def __init__(self, work: Callable[[Module], Any], urgent: bool) -> None:
+        self.work, self.urgent = work, urgent
         self.returned = threading.Lock()
         self.returned.acquire()
         self.dropped = False
@@ -88,11 +95,15 @@ class Calls:
         self._turn = threading.Condition()
         self._urgent: deque[_Call] = deque()
         self._others: deque[_Call] = deque()
+        self._credit_s = 0.0
+        self._urgent_at = -_STREAM_S
         self._keys: list[Key] = []
         self._busy_since: float | None = None
+        self._given_up = False
         self._retry_at: float | None = None
         self._ended = False
-        threading.Thread(target=self._run, name=f"token {module.name}", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name=f"token {module.name}", daemon=True)
+        self._thread.start()
 
     def add(self, key: Key) -> None:
         """Have a key that was found be found again from now on."""
@@ -105,29 +116,31 @@ class Calls:
             self._keys.remove(key)
 
     def end(self) -> None:
-        """Let the thread end once it is back from its call."""
+        """Give the token back and end the thread; one that waits for a silent token is left alone after ``call_s``."""
         with self._turn:
             self._ended = True
             self._turn.notify()
+        self._thread.join(self._limits.call_s)
 
-    def distrust(self, key: Key, why: Sentence) -> None:
-        """Have a key be away until it is found anew: what it signed is not its signature."""
+    def seek(self, key: Key, why: Sentence) -> None:
+        """Have a key be away until it is found anew."""
         with self._turn:
             key.fault = key.fault or Away(_now_ms(), why)
-            self._retry_at = time.monotonic()
+            self._retry_at = self._retry_at or time.monotonic()
             self._turn.notify()
 
     def stuck(self) -> Away | None:
-        """Since when the thread waits for its token, if that is longer than a call may take."""
+        """Since when the thread waits for its token, if that is longer than a call may take, or somebody gave up."""
         since = self._busy_since
-        if since is None or (for_s := time.monotonic() - since) < self._limits.call_s:
+        for_s = 0.0 if since is None else time.monotonic() - since
+        if since is None or (for_s < self._limits.call_s and not self._given_up):
             return None
         return Away(_now_ms() - round(for_s * 1000), self._silent())
 
     def call(self, work: Callable[[Module], _T], *, urgent: bool = True) -> _T:
         """What ``work`` gives for the module, on its thread. Raises ``KeyAway`` after ``call_s`` at most, and what
         ``work`` raises, its ``DeviceFailed`` as ``KeyAway``."""
-        call = _Call(work)
+        call = _Call(work, urgent)
         with self._turn:
             (self._urgent if urgent else self._others).append(call)
             self._turn.notify()
@@ -146,6 +159,7 @@ class Calls:
             since = self._busy_since
             if since is None or time.monotonic() - since < self._limits.call_s / 2:
                 raise KeyAway(Message("token-busy", limit_s=_whole(self._limits.call_s)))
+            self._given_up = True
             self._refuse_all(self._silent())
         raise KeyAway(self._silent())
 
@@ -161,12 +175,15 @@ class Calls:
         self._others.clear()
 
     def _run(self) -> None:
+        call: _Call | None = None
         while True:
             with self._turn:
-                self._busy_since = None
+                if call is not None and self._busy_since is not None:
+                    self._account(call, time.monotonic() - self._busy_since)
+                self._busy_since, self._given_up = None, False
                 call = self._next()
                 if self._ended:
-                    return
+                    break
                 self._busy_since = time.monotonic()
             if call is not None:
                 self._answer(call)
@@ -174,21 +191,35 @@ class Calls:
                 self._restore()
             else:
                 self._ask()
+        self._module.close()
 
     def _next(self) -> _Call | None:
         """The next call, or ``None`` once it is time to try or to ask; called with the lock held."""
         idle_at = time.monotonic() + self._limits.idle_s
         while not self._ended:
-            for waiting in (self._urgent, self._others):
-                while waiting:
-                    if not (call := waiting.popleft()).dropped:
-                        return call
-            due_at = self._retry_at if self._retry_at is not None else idle_at if self._keys else None
-            left_s = None if due_at is None else due_at - time.monotonic()
-            if left_s is not None and left_s <= 0:
+            now = time.monotonic()
+            _skip_dropped(self._urgent)
+            _skip_dropped(self._others)
+            quiet_at = self._urgent_at + _STREAM_S
+            if self._others and (self._credit_s > 0 or (not self._urgent and now >= quiet_at)):
+                return self._others.popleft()
+            if self._urgent:
+                return self._urgent.popleft()
+            later_at = self._retry_at if self._retry_at is not None else idle_at if self._keys else None
+            if later_at is not None and later_at <= now:
                 return None
-            self._turn.wait(left_s)
+            due = [at for at in (later_at, quiet_at if self._others else None) if at is not None]
+            self._turn.wait(min(due) - now if due else None)
         return None
+
+    def _account(self, call: _Call, spent_s: float) -> None:
+        """Whose turn it is next follows from the time that calls took; called with the lock held."""
+        now = time.monotonic()
+        if call.urgent:
+            self._urgent_at = now
+            self._credit_s = self._credit_s + SHARE * spent_s if self._others else min(self._credit_s, 0.0)
+        else:
+            self._credit_s = self._credit_s - spent_s if now - spent_s < self._urgent_at + _STREAM_S else 0.0
 
     def _answer(self, call: _Call) -> None:
         try:
@@ -237,6 +268,11 @@ class Calls:
                 since_ms = now_ms if key.fault is None else key.fault.since_ms
                 key.fault = Away(since_ms, faults[at]) if at in faults else None
             self._retry_at = time.monotonic() + self._limits.retry_s if faults else None
+
+
+def _skip_dropped(waiting: deque[_Call]) -> None:
+    while waiting and waiting[0].dropped:
+        waiting.popleft()
 
 
 def _whole(seconds: float) -> int:

@@ -105,6 +105,13 @@ class Module:
             if error := library.C_Initialize(None):
                 raise DeviceFailed(Message("token-failed", error=hex(error)))
 
+    def close(self) -> None:
+        """Give the token back, for another process or another configuration; the next call begins anew."""
+        self._sessions.clear()
+        if self._lib is not None:
+            ctypes.CDLL(str(self.path)).C_Finalize(None)
+            self._lib = None
+
     def ask(self) -> None:
         """Have each token do something that only it can do. Raises ``DeviceFailed``."""
         from pkcs11.exceptions import FunctionNotSupported, RandomNoRNG
@@ -184,7 +191,7 @@ class Module:
             if type(error) is PKCS11Error:  # the loader's, not the module's
                 raise TokenError(Message("token-module", path=str(self.path), error=str(error.args[0]))) from None
             raise DeviceFailed(Message("token-failed", error=type(error).__name__)) from None
-        if self.path in _LOADED:  # by another of this class, perhaps with another configuration
+        if self.path in _LOADED:  # and closed since
             self.reset()
         _LOADED.add(self.path)
         # never unloaded: that would finalize with the GIL held, and keep a process from ending while a token blocks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,12 +32,12 @@ class TokenSigner:
     """A key in a token; thread-safe. What it gives was verified under ``public``: a token that signs wrongly, or
     another key that took the place of this one, makes no evidence."""
 
-    def __init__(self, calls: Calls, uri: TokenUri, pin: Pin, key: TokenKey) -> None:
+    def __init__(self, calls: Calls, uri: TokenUri, pin: Pin, public: PublicKey, key: TokenKey | None = None) -> None:
         self._calls, self._pin = calls, pin
-        self._key: TokenKey | None = key
+        self._key = key
         self.uri = uri
-        self.public: PublicKey = key.public
-        self.claims: Mapping[str, bool] = key.claims()
+        self.public = public
+        self.claims: Mapping[str, bool] = {} if key is None else key.claims()
         """What the token says of the key (CKA_LOCAL and so on, without CKA_): its claim, which any token can make."""
         self.fault: Away | None = None
 
@@ -63,7 +63,7 @@ class TokenSigner:
             self.public.verify(signature, message)
         except BadSignature:
             why = Message("token-key-wrong", kid=base64url(self.public.kid))
-            self._calls.distrust(self, why)
+            self._calls.seek(self, why)
             raise KeyAway(why) from None
         return signature
 
@@ -78,7 +78,7 @@ class TokenSigner:
         if key.public.kid != self.public.kid:
             found, wanted = base64url(key.public.kid), base64url(self.public.kid)
             raise TokenError(Message("token-key-other", key=self.uri.key_name, kid=found, expected=wanted))
-        self._key = key
+        self._key, self.claims = key, key.claims()
 
     def lose(self) -> None:
         """See ``calls.Key``."""
@@ -119,9 +119,20 @@ class Token:
 
     def open(self, uri: TokenUri) -> TokenSigner:
         """The key that ``uri`` names, once it has shown by a signature that it is that of its public key."""
+        return self._found(uri, lambda module: module.key(uri, self.pin))
+
+    def expect(self, uri: TokenUri, public: PublicKey) -> TokenSigner:
+        """The same for a key that is known by its public key: it may be away, then it is waited for by itself."""
         calls = _calls(self.module, self.limits)
-        signer = calls.call(lambda module: TokenSigner(calls, uri, self.pin, module.key(uri, self.pin)))
+        signer = TokenSigner(calls, uri, self.pin, public)
         calls.add(signer)
+        try:
+            calls.call(signer.find)
+        except KeyAway as error:
+            calls.seek(signer, error.what)
+        except TokenError:
+            calls.remove(signer)
+            raise
         return signer
 
     def generate(self, uri: TokenUri, alg: int | None = None) -> TokenSigner:
@@ -129,10 +140,18 @@ class Token:
         ``alg`` (−8, −7). It cannot be extracted."""
         if uri.object is None:
             raise KeyUriError(Message("key-uri-no-key"))
+        return self._found(uri, lambda module: module.generate(uri, self.pin, alg))
+
+    def _found(self, uri: TokenUri, find: Callable[[Module], TokenKey]) -> TokenSigner:
         calls = _calls(self.module, self.limits)
-        signer = calls.call(lambda module: TokenSigner(calls, uri, self.pin, module.generate(uri, self.pin, alg)))
-        calls.add(signer)
-        return signer
+
+        def signer(module: Module) -> TokenSigner:
+            key = find(module)
+            return TokenSigner(calls, uri, self.pin, key.public, key)
+
+        found = calls.call(signer)
+        calls.add(found)
+        return found
 
     def destroy(self, uri: TokenUri) -> None:
         """Destroy the key and its public key, for ever."""

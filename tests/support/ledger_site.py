@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
@@ -171,7 +172,7 @@ class CheckedLog:
         assert [row[0] for row in rows] == list(range(len(rows)))
         begin, self._rows = len(self._rows), rows
         self._hashes += [leaf_hash(row[4]) for row in rows[begin:]]
-        keys = _keys([row[4] for row in rows if row[2] is None], load_private_key(self._folder / "key.pem").public)
+        keys = _keys([row[4] for row in rows if row[2] is None], _public_key(self._folder))
         for number, id_, gateway, batch, entry, receipt in rows[begin:]:
             assert id_ == sha256(entry).digest()
             if gateway is None:
@@ -209,6 +210,13 @@ class CheckedLog:
                 begun = known[:2] if known else (batch, stretch.first)
                 self._numbers[place] = *begun, batch, stretch.last
         self._orders[gateway] = since, batch, self._last[gateway], from_ms
+
+
+def _public_key(folder: Path) -> PublicKey:
+    """Of the key that signs now, in a file or in a token."""
+    if (folder / "key.toml").exists():
+        return PublicKey.from_text(tomllib.loads((folder / "key.toml").read_text())["public"])
+    return load_private_key(folder / "key.pem").public
 
 
 def _keys(entries: list[bytes], present: PublicKey) -> list[PublicKey]:

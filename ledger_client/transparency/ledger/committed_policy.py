@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +21,8 @@ from ledger_client.errors import LedgerClientError, LedgerUnavailable, TrustFile
 from ledger_client.formats.cose_key import Signer, base64url
 from ledger_client.formats.notes import Vkey
 from ledger_client.formats.receipt import sign_receipt
-from ledger_client.transparency.ledger.directory import POLICY, RULES, LedgerDir, has_log, open_log, present_key
+from ledger_client.transparency.ledger.directory import POLICY, RULES, LedgerDir, has_log, open_log
+from ledger_client.transparency.ledger.held_key import LedgerSigner, present_key
 from ledger_client.transparency.log.entries import Place, Reader, Writer
 from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.policy.key_entries import applied, changes_of, difference, sign_change
@@ -162,8 +163,18 @@ def changing(folder: Path) -> Iterator[Callable[[], None]]:
         with alone(folder):
             yield lambda: None
         return
-    with alone(folder), closing(open_log(folder)) as log:
-        policy = CommittedPolicy(folder, log, lambda entries: present_key(folder, log.name, entries.own_entry_bytes()))
+    with ExitStack() as stack:
+        stack.enter_context(alone(folder))
+        log = stack.enter_context(closing(open_log(folder)))
+        signers: list[LedgerSigner] = []
+
+        def keys(entries: Reader) -> tuple[Signer, list[LedgerKey]]:
+            held, history = present_key(folder, log.name, entries.own_entry_bytes())
+            if not signers or signers[-1].public != held.public:
+                signers.append(stack.enter_context(closing(held.signer())))
+            return signers[-1], history
+
+        policy = CommittedPolicy(folder, log, keys)
 
         def register() -> None:
             try:

@@ -13,30 +13,38 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ledger_client.durable_files import rename, write_text
-from ledger_client.errors import LedgerClientError, LedgerUnavailable, VerificationError
+from ledger_client.errors import LedgerClientError, LedgerUnavailable
 from ledger_client.formats.checks import is_name
-from ledger_client.formats.cose_key import PrivateKey, load_private_key, save_private_key
+from ledger_client.formats.cose_key import PrivateKey, save_private_key
 from ledger_client.formats.merkle import leaf_hash
 from ledger_client.formats.notes import LOG_KEY, Vkey
+from ledger_client.tokens.calls import STANDARD, Limits
 from ledger_client.transparency.ledger.checkpoint import checkpoint_key, origin_of
+from ledger_client.transparency.ledger.held_key import (
+    KEY,
+    TOKEN_KEY,
+    HeldKey,
+    KeyUnavailable,
+    LedgerDirError,
+    LedgerSigner,
+    TokenPlace,
+    has_key,
+    new_key,
+    present_key,
+    write_place,
+)
 from ledger_client.transparency.ledger.log_address import ADDRESS, address_of, write_address
 from ledger_client.transparency.log.entries import Reader
 from ledger_client.transparency.log.head_file import Head, HeadFile
 from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.log.sqlite import SqliteStore
 from ledger_client.transparency.log.store import Store
-from ledger_client.transparency.policy.ledger_keys import (
-    LedgerKey,
-    checkpoint_keys,
-    is_key_change,
-    key_history,
-    sign_rules,
-)
+from ledger_client.transparency.policy.ledger_keys import LedgerKey, checkpoint_keys, is_key_change, sign_rules
 from ledger_client.transparency.policy.policy_file import EMPTY_POLICY
 
 if TYPE_CHECKING:
@@ -44,7 +52,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("meterseal.ledger")
 
-KEY, NEXT_KEY, LOG, HEAD, POLICY, LOCK = "key.pem", "key.next.pem", "log.db", "head", "policy.toml", "lock"
+LOG, HEAD, POLICY, LOCK = "log.db", "head", "policy.toml", "lock"
 BOOK = "bridge.db"  # in the folder of a bridge to a chain, which has a policy of its own
 
 RULES = (
@@ -61,29 +69,30 @@ RULES = (
 )
 
 
-class LedgerDirError(LedgerClientError):
-    """The folder is not one that a ledger can be served from: what, where, and the way out."""
-
-
 class LedgerDir:
     """An open ledger: its log, its keys, where its policy is. The lock on the folder lasts until ``close``."""
 
-    def __init__(self, path: Path, log: Log, lock: IO[bytes]) -> None:
-        """Makes the key of the log's checkpoints where there is none. Raises ``KeyFileError``."""
+    def __init__(self, path: Path, log: Log, lock: IO[bytes], limits: Limits = STANDARD) -> None:
+        """Makes the key of the log's checkpoints where there is none. Raises ``KeyFileError``, ``TokenError``."""
         self.path = path
         self.log = log
         self.policy = path / POLICY
-        self._lock = lock
+        self._lock, self._limits = lock, limits
         with log.read() as entries:
             self._last = entries.last_own()
             own_entries = entries.own_entry_bytes()
-        self._keys = present_key(path, log.name, own_entries)
+        held, history = present_key(path, log.name, own_entries)
         self.checkpoint_key = checkpoint_key(path)
         named = checkpoint_keys(own_entries)
-        origin = named[-1].name if named else origin_of(log.name, self._keys[1][0].key)
+        origin = named[-1].name if named else origin_of(log.name, history[0].key)
         self.vkey = Vkey(origin, LOG_KEY, self.checkpoint_key.public)
+        self._keys = held.signer(limits), history
 
-    def keys(self, entries: Reader) -> tuple[PrivateKey, list[LedgerKey]]:
+    def away(self) -> KeyUnavailable | None:
+        """Why nothing can be signed just now: the key is in a token that is away."""
+        return self._keys[0].away
+
+    def keys(self, entries: Reader) -> tuple[LedgerSigner, list[LedgerKey]]:
         """The key that signs at this state of the log, and the history of all; safe to call from any thread.
 
         Raises ``LedgerUnavailable`` where the log has handed over to a key that is not here.
@@ -92,7 +101,9 @@ class LedgerDir:
         if last > self._last:
             try:
                 if any(map(is_key_change, entries.own_entry_bytes(self._last))):
-                    self._keys = present_key(self.path, self.log.name, entries.own_entry_bytes())
+                    held, history = present_key(self.path, self.log.name, entries.own_entry_bytes())
+                    before, self._keys = self._keys[0], (held.signer(self._limits), history)
+                    before.close()
             except LedgerClientError as error:
                 raise LedgerUnavailable(str(error)) from error
             self._last = last
@@ -100,15 +111,24 @@ class LedgerDir:
 
     def close(self) -> None:
         """Close the log and let go of the folder."""
+        self._keys[0].close()
         self.log.close()
         self._lock.close()
 
 
-def open_dir(path: Path, name: str | None, now: Callable[[], float] = time.time) -> LedgerDir:
+def open_dir(
+    path: Path,
+    name: str | None,
+    now: Callable[[], float] = time.time,
+    *,
+    key: TokenPlace | None = None,
+    limits: Limits = STANDARD,
+) -> LedgerDir:
     """Open the ledger in ``path`` to serve it, making what a first start makes.
 
-    ``name`` is a new ledger's name for ever (default ``demo-ledger``); for one that exists it is the same or ``None``.
-    Raises ``LedgerDirError``, ``LogError``, ``KeyFileError``.
+    ``name`` is a new ledger's name for ever (default ``demo-ledger``), ``key`` where its key is, if not in a file; for
+    one that exists both are the same or ``None``. ``limits`` are those of a token. Raises ``LedgerDirError``,
+    ``LogError``, ``KeyFileError``, ``TokenError``, and ``KeyAway`` where a first start's key cannot be made.
     """
     if name is not None and not is_name(name):
         raise LedgerDirError(f"--name {name!r}: a ledger's name is [A-Za-z0-9][A-Za-z0-9._-]{{0,63}}")
@@ -116,7 +136,7 @@ def open_dir(path: Path, name: str | None, now: Callable[[], float] = time.time)
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = stack.enter_context(lock_folder(path))
-            _begin(path, name, int(now()))
+            _begin(path, name, int(now()), key)
         except OSError as error:
             raise LedgerDirError(f"{path}: {error.strerror}", "give a folder that this user may write in") from error
         log = stack.enter_context(closing(_opened(path, lock)))
@@ -124,30 +144,48 @@ def open_dir(path: Path, name: str | None, now: Callable[[], float] = time.time)
             raise LedgerDirError(
                 f"{path}: this is the ledger {log.name!r}", f"leave --name out, or give {name!r} its own folder"
             )
-        with log.write():  # nobody else may, and the disk takes it
-            made = LedgerDir(path, log, lock)
+        with log.write() as entries:  # nobody else may, and the disk takes it
+            if key is not None:
+                _demand_place(present_key(path, log.name, entries.own_entry_bytes())[0], key)
+        made = LedgerDir(path, log, lock, limits)
         stack.pop_all()
         return made
 
 
-def make_dir(path: Path, name: str | None, database: str | None = None, password_file: str | None = None) -> str:
-    """Make a new ledger in ``path`` and give its name; its log is in ``log.db``, or in the database at an address.
+def _demand_place(held: HeldKey, wanted: TokenPlace) -> None:
+    """Raises ``LedgerDirError`` unless a ledger's key is where the command line says."""
+    if held.key != wanted:
+        raise LedgerDirError(
+            f"{held.path}: the key of this ledger is not at --key-uri, --pkcs11-module and --pin-file",
+            "leave these out; to have another key: meterseal-ledger rotate DIR --to URI",
+        )
+
+
+def make_dir(
+    path: Path,
+    name: str | None,
+    database: str | None = None,
+    password_file: str | None = None,
+    key: TokenPlace | None = None,
+) -> str:
+    """Make a new ledger in ``path`` and give its name; its log is in ``log.db``, or in the database at an address, its
+    key in a file, or in the token of ``key``.
 
     Raises ``LedgerDirError`` where there is one; a first start that was cut short goes on.
     """
-    if has_log(path) and ((path / KEY).exists() or not (path / ADDRESS).exists()):
+    if has_log(path) and (has_key(path) or not (path / ADDRESS).exists()):
         raise LedgerDirError(f"{path}: there is a ledger already", f"serve it: meterseal-ledger serve {path}")
     if password_file is not None and database is None:
         raise LedgerDirError("--password-file: has no effect without a database", "add --database URL")
     if database is not None:
-        if (path / KEY).exists():
-            raise LedgerDirError(f"{path / KEY}: has signed receipts for another log", "give a new folder")
+        if has_key(path):
+            raise LedgerDirError(f"{path}: its key has signed receipts for another log", "give a new folder")
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_address(path, database, password_file)
         except OSError as error:
             raise LedgerDirError(f"{path}: {error.strerror}", "give a folder that this user may write in") from error
-    made = open_dir(path, name)
+    made = open_dir(path, name, key=key)
     made.close()
     return made.log.name
 
@@ -240,7 +278,7 @@ def _token(path: Path) -> str | None:
         return None
 
 
-def _begin(path: Path, name: str | None, now_s: int) -> None:
+def _begin(path: Path, name: str | None, now_s: int, key: TokenPlace | None) -> None:
     """What a first start makes, or makes up for one that was cut short."""
     address = address_of(path)
     if address is None:
@@ -248,27 +286,30 @@ def _begin(path: Path, name: str | None, now_s: int) -> None:
     else:
         from ledger_client.transparency.log import postgresql
 
-        there = (path / KEY).exists() or postgresql.exists(address)
+        there = has_key(path) or postgresql.exists(address)
     if not there:
-        _create(path, name or "demo-ledger", now_s, address)
-    elif not (path / KEY).exists() and _new(path / KEY).exists():
-        rename(_new(path / KEY), path / KEY)  # a first start that was interrupted between the two names
+        _create(path, name or "demo-ledger", now_s, address, key)
+    elif not has_key(path):
+        for file in (path / KEY, path / TOKEN_KEY):
+            if _new(file).exists():
+                rename(_new(file), file)  # a first start that was interrupted between the two names
 
 
-def _create(path: Path, name: str, now_s: int, address: Address | None) -> None:
-    if (path / KEY).exists():
+def _create(path: Path, name: str, now_s: int, address: Address | None, place: TokenPlace | None) -> None:
+    if has_key(path):
         raise LedgerDirError(
-            f"{path / LOG}: missing, but {KEY} has signed receipts for it",
+            f"{path / LOG}: missing, but the key of this folder has signed receipts for it",
             f"restore {LOG} from a backup, or start a new ledger in another folder",
         )
-    for leftover in (_new(path / KEY), path / HEAD, *path.glob(LOG + ".new*")):
+    for leftover in (_new(path / KEY), _new(path / TOKEN_KEY), path / HEAD, *path.glob(LOG + ".new*")):
         leftover.unlink(missing_ok=True)
     if not (path / POLICY).exists():
         write_text(path / POLICY, EMPTY_POLICY)
-    key = PrivateKey.generate()
-    save_private_key(_new(path / KEY), key)
-    vkey = Vkey(origin_of(name, key.public), LOG_KEY, checkpoint_key(path).public)
-    rules = sign_rules(name, now_s, RULES, key, vkey)
+    held = _first_key(path, place)
+    vkey = Vkey(origin_of(name, held.public), LOG_KEY, checkpoint_key(path).public)
+    signer = held.signer()
+    rules = sign_rules(name, now_s, RULES, signer, vkey)
+    signer.close()
     if address is None:
         log = Log.create(_new(path / LOG), name)
         with log.write() as entries:
@@ -280,37 +321,19 @@ def _create(path: Path, name: str, now_s: int, address: Address | None) -> None:
 
         postgresql.create(address, name, rules)
     HeadFile(path / HEAD).begin(Head(1, leaf_hash(rules)))
-    rename(_new(path / KEY), path / KEY)
+    rename(_new(held.path), held.path)
+
+
+def _first_key(path: Path, place: TokenPlace | None) -> HeldKey:
+    """A new ledger's key, in a file that has not its own name yet, or in its token."""
+    if place is not None:
+        public = new_key(place, path)
+        write_place(_new(path / TOKEN_KEY), place, public)
+        return HeldKey(path / TOKEN_KEY, public, place)
+    key = PrivateKey.generate()
+    save_private_key(_new(path / KEY), key)
+    return HeldKey(path / KEY, key.public, key)
 
 
 def _new(path: Path) -> Path:
     return path.with_name(path.name + ".new")
-
-
-def present_key(path: Path, name: str, entries: list[bytes]) -> tuple[PrivateKey, list[LedgerKey]]:
-    """The key that signs now, as the ledger's ``own`` entries say, and the history of all.
-
-    Raises ``LedgerDirError``, ``KeyFileError``. A change of key is in the log before the new key has its place: whoever
-    comes between the two puts it there.
-    """
-    present = _present(path / KEY, name, entries)
-    if isinstance(present, tuple):
-        return present
-    following = _present(path / NEXT_KEY, name, entries) if (path / NEXT_KEY).exists() else present
-    if isinstance(following, tuple):
-        with suppress(OSError):  # another process has just done it, or this one may not; the next one will
-            rename(path / NEXT_KEY, path / KEY)
-        return following
-    again = _present(path / KEY, name, entries)  # another process may have given the new key its place in between
-    if isinstance(again, tuple):
-        return again
-    raise LedgerDirError(f"{path / KEY}: not the key of {LOG} ({again.detail})", "restore the two from one backup")
-
-
-def _present(path: Path, name: str, entries: list[bytes]) -> tuple[PrivateKey, list[LedgerKey]] | VerificationError:
-    """The key in a file with the history that leads to it, or why none does."""
-    key = load_private_key(path)
-    try:
-        return key, key_history(name, key.public, entries)
-    except VerificationError as error:
-        return error

@@ -41,6 +41,7 @@ from ledger_client.transparency.ledger.claim_admission import (
     roles_of,
 )
 from ledger_client.transparency.ledger.directory import LedgerDir
+from ledger_client.transparency.ledger.held_key import KeyUnavailable
 from ledger_client.transparency.log.claim_tables import owner
 from ledger_client.transparency.log.counters import Counts
 from ledger_client.transparency.log.entries import Expected, Place, Reader, Writer
@@ -136,6 +137,8 @@ class Service:
                     raise known
                 if (first := known.get(statement_id)) is not None:
                     outcome.set_result((statement_id, first))
+                elif (away := self._folder.away()) is not None:
+                    raise away
                 else:
                     work = self._claim(entry) if _means_claim(entry) else self._statement(entry)
                     works.append((outcome, statement_id, work))
@@ -152,7 +155,7 @@ class Service:
             self.counts.add("taken")
         elif isinstance(error, Refused):
             self.counts.add("refused", error.title)
-        elif isinstance(error, LedgerUnavailable) and not isinstance(error, TooOften):
+        elif isinstance(error, LedgerUnavailable) and not isinstance(error, TooOften | KeyUnavailable):
             self._group.doubt()
 
     def _known(self, ids: Sequence[bytes]) -> dict[bytes, bytes] | LedgerUnavailable:
@@ -211,8 +214,9 @@ class Service:
         return receipt
 
     def unwritable(self) -> LedgerUnavailable | None:
-        """Why the ledger can take no statements; None while its disk takes what is written, and its log is whole."""
-        return self._group.unwritable()
+        """Why the ledger can take no statements; None while its disk takes what is written, its log is whole, and its
+        key signs."""
+        return self._group.unwritable() or self._folder.away()
 
     def receipt(self, statement_id: bytes) -> bytes | None:
         """The first receipt of a statement; ``None`` for one that is not in the log."""

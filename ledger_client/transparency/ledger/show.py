@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ledger_client.times import rfc3339
-from ledger_client.transparency.ledger.directory import open_log, policy_of, present_key
+from ledger_client.transparency.ledger.directory import open_log, policy_of
+from ledger_client.transparency.ledger.held_key import present_key
 from ledger_client.transparency.policy.key_entries import applied, changes_of, difference
 from ledger_client.transparency.policy.ledger_keys import checkpoint_keys
 from ledger_client.transparency.policy.policy_file import load_policy
@@ -18,16 +19,17 @@ from ledger_client.verification.trust import TrustKey, key_entry
 def facts(folder: Path) -> dict[str, Any]:
     """What ``show --json`` prints; times are RFC 3339 text or null.
 
-    ``{ledger, entries, unregistered, kid, vkey, keys: [{kid, since, until}], gateways: […], parties: […]}``; a gateway
-    is ``{gateway, statements, last_batch, keys: […], meters: […]}``, a party ``{party, role, keys: […]}``, a key of
-    either ``{kid, valid_from, valid_to, revoked, revoked_reason}``, with ``meter`` and ``identity`` for that of a
-    meter. ``entries`` counts the ledger's own, too; ``unregistered`` the keys of which policy.toml says something else
-    than the log, which is what is applied. ``vkey`` is that of its checkpoints, null where the log names none.
+    ``{ledger, entries, unregistered, kid, vkey, key_uri, keys: [{kid, since, until}], gateways: […], parties: […]}``; a
+    gateway is ``{gateway, statements, last_batch, keys: […], meters: […]}``, a party ``{party, role, keys: […]}``, a
+    key of either ``{kid, valid_from, valid_to, revoked, revoked_reason}``, with ``meter`` and ``identity`` for that of
+    a meter. ``entries`` counts the ledger's own, too; ``unregistered`` the keys of which policy.toml says something
+    else than the log, which is what is applied. ``vkey`` is that of its checkpoints, null where the log names none;
+    ``key_uri`` is null for a key in a file.
     Raises ``LedgerClientError`` where there is no ledger in order.
     """
     policy = load_policy(policy_of(folder))
     with closing(open_log(folder, read_only=True)) as log, log.read() as entries:
-        _, ledger_keys = present_key(folder, log.name, entries.own_entry_bytes())
+        held_key, ledger_keys = present_key(folder, log.name, entries.own_entry_bytes())
         size, held = entries.size(), entries.gateways()
         of_log = checkpoint_keys(entries.own_entry_bytes())
         registered = applied({}, changes_of((number, entry) for number, entry, _ in entries.own_entries()))
@@ -39,6 +41,7 @@ def facts(folder: Path) -> dict[str, Any]:
         "unregistered": sum(len(change.keys) for change in difference(registered, policy.keys, 0)),
         "kid": id_to_text(ledger_keys[-1].key.kid),
         "vkey": of_log[-1].text if of_log else None,
+        "key_uri": held_key.uri,
         "keys": [
             {"kid": id_to_text(k.key.kid), "since": rfc3339(k.since), "until": k.until and rfc3339(k.until)}
             for k in ledger_keys
@@ -74,7 +77,7 @@ def in_words(facts: dict[str, Any]) -> str:
     """The same for a reader."""
     lines = [
         f"ledger {facts['ledger']}: {facts['entries']} entries, the first is its own policy",
-        f"signs with {facts['kid']}",
+        f"signs with {facts['kid']}, {'a key in a file' if facts['key_uri'] is None else facts['key_uri']}",
     ]
     if facts["vkey"]:
         lines.append(f"its checkpoints are signed with {facts['vkey']}")

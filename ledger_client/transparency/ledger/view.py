@@ -1,4 +1,8 @@
-"""Log view for mirrors and auditors: signed head, consistency proofs, pages of entries, of gateways and of parties."""
+"""Log view for mirrors and auditors: signed head, consistency proofs, pages of entries, of gateways and of parties.
+
+What strangers ask for costs a signature, of which a TPM makes 50 a second: who asks the same of the same state of the
+log gets the same answer again, one is made at a time, and it waits behind receipts (``LedgerSigner.patient``).
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ from ledger_client.transport.wire import MAX_PAGE
 MAX_ENTRIES = 1000  # on one page
 _SHOWN_OVERHEAD = 64 + 34 * MAX_PATH  # of an entry with its path
 _ENTRY_OVERHEAD = 24  # CBOR heads of one entry, of its number, and its share of the page's
+_MOST_ANSWERS = 1024  # that are given again, of a few kB each
 _HEAD_AGE_S = 60  # so long a head of an unchanged log is given out again, so that everybody sees the same one
 
 
@@ -32,7 +37,8 @@ class LogView:
         self._now = now
         self._lock = threading.Lock()
         self._known: list[tuple[int, str | None]] = []
-        self._head: tuple[LogHead, bytes, bytes] | None = None
+        self._answers: dict[tuple[object, ...], tuple[int, bytes]] = {}
+        """Question → when it was signed, and the answer; the oldest go first."""
 
     def size(self) -> int:
         """How many entries the log has."""
@@ -47,15 +53,11 @@ class LogView:
             signer, keys = self._folder.keys(log)
             root = log.root()
         iat = max(int(self._now()), keys[-1].since)
-        with self._lock:
-            if self._head is not None:
-                known, kid, signed = self._head
-                if (known.size, kid) == (size, signer.public.kid) and abs(iat - known.iat) < _HEAD_AGE_S:
-                    return signed
-            head = LogHead(self._folder.log.name, size, root, iat)
-            signed = sign_head(head, signer)
-            self._head = head, signer.public.kid, signed
-            return signed
+
+        def sign() -> bytes:
+            return sign_head(LogHead(self._folder.log.name, size, root, iat), signer.patient)
+
+        return self._answer(("head", size, signer.public.kid), iat, sign)
 
     def consistency(self, first: int, second: int) -> bytes | None:
         """The consistency receipt from ``first`` to ``second`` entries, 0 < first < second; ``None`` beyond the log."""
@@ -65,7 +67,11 @@ class LogView:
             signer, keys = self._folder.keys(log)
             path, root = tree.consistency(first, second, log.node), tree.root(second, log.node)
         iat = max(int(self._now()), keys[-1].since)
-        return sign_consistency(self._folder.log.name, iat, first, second, path, root, signer)
+
+        def sign() -> bytes:
+            return sign_consistency(self._folder.log.name, iat, first, second, path, root, signer.patient)
+
+        return self._answer(("consistency", first, second, signer.public.kid), None, sign)
 
     def checkpoint(self) -> tuple[Checkpoint, Note]:
         """The head as a note (``ledger_client.formats.notes``), signed with the key of the log's checkpoints."""
@@ -108,8 +114,28 @@ class LogView:
                 if room >= 0 or not shown:
                     shown.append(Shown(number, entry, tree.path(number, size, log.node), receipt))
         iat = max(int(self._now()), keys[-1].since)
-        signed = sign_count(Count(self._folder.log.name, whom, count, size, root, iat), signer)
-        return encode_page(signed, shown)
+
+        def sign() -> bytes:
+            return sign_count(Count(self._folder.log.name, whom, count, size, root, iat), signer.patient)
+
+        return encode_page(self._answer(("count", whom, size, signer.public.kid), iat, sign), shown)
+
+    def _answer(self, what: tuple[object, ...], iat: int | None, sign: Callable[[], bytes]) -> bytes:
+        """What was signed for this question before, if that is not too old, or is good for ever (``iat`` None)."""
+        if (known := self._known_answer(what, iat)) is not None:
+            return known
+        with self._lock:
+            if (known := self._known_answer(what, iat)) is not None:
+                return known
+            signed = sign()
+            if len(self._answers) >= _MOST_ANSWERS:
+                self._answers.pop(next(iter(self._answers)))
+            self._answers[what] = (iat or 0, signed)
+            return signed
+
+    def _known_answer(self, what: tuple[object, ...], iat: int | None) -> bytes | None:
+        known = self._answers.get(what)
+        return None if known is None or (iat is not None and abs(iat - known[0]) >= _HEAD_AGE_S) else known[1]
 
     def _own_entries(self, log: Reader) -> list[tuple[int, str | None]]:
         """(number, whom it is about or None) of each of the ledger's own entries at this state of the log."""

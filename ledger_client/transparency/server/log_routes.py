@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final
 
+import anyio.to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,13 +22,19 @@ from ledger_client.transparency.server.problem import Problem, malformed, named,
 from ledger_client.transport.wire import CBOR, COSE, id_to_text
 
 _KID = 2  # RFC 9052 §7.1
+_AT_ONCE: Final = 8
+"""Threads that strangers' signatures may wait in; the others are left to gateways."""
 
 
 def routes(ledger: Service, view: LogView) -> list[Route]:
     """All that is asked with GET and concerns the log as a whole."""
+    room = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def signed(sign: Callable[..., Any], *arguments: object) -> Any:
+        return await anyio.to_thread.run_sync(partial(sign, *arguments), limiter=room)
 
     async def get_head(_request: Request) -> Response:
-        return Response(await run_in_threadpool(view.head), media_type=COSE)
+        return Response(await signed(view.head), media_type=COSE)
 
     async def get_consistency(request: Request) -> Response:
         first = number(request, "from", None, 1)
@@ -33,7 +42,7 @@ def routes(ledger: Service, view: LogView) -> list[Route]:
         second = number(request, "to", size, 1)
         if first >= second:
             raise malformed(f"from must be below to; {first} and {second} were asked for, the log has {size} entries")
-        receipt = await run_in_threadpool(view.consistency, first, second)
+        receipt = await signed(view.consistency, first, second)
         if receipt is None:
             raise Problem(404, "Not Found", f"the log has {size} entries")
         return Response(receipt, media_type=COSE)
@@ -64,7 +73,7 @@ def routes(ledger: Service, view: LogView) -> list[Route]:
     def list_of(whom: Callable[[Request], str]) -> Callable[[Request], Awaitable[Response]]:
         async def get_list(request: Request) -> Response:
             after = number(request, "after", -1, -1)
-            return Response(await run_in_threadpool(page, whom(request), after), media_type=CBOR)
+            return Response(await signed(page, whom(request), after), media_type=CBOR)
 
         return get_list
 

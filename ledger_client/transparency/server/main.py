@@ -19,9 +19,11 @@ from ledger_client.http_server.connection import Turnstile
 from ledger_client.http_server.listening import ListenError, listen_at
 from ledger_client.http_server.log_limiter import Quiet
 from ledger_client.http_server.tls_reload import Certificates
+from ledger_client.tokens.calls import STANDARD, Limits
 from ledger_client.transparency.ledger.claim_view import ClaimView
 from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
 from ledger_client.transparency.ledger.directory import open_dir
+from ledger_client.transparency.ledger.held_key import TokenPlace
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.ledger.view import LogView
 from ledger_client.transparency.server.endpoints import Doors
@@ -58,6 +60,8 @@ class Serving:
     proxy: tuple[str, ...] = ()
     witnesses: tuple[str, ...] = ()
     now: Callable[[], float] = time.time
+    key: TokenPlace | None = None
+    limits: Limits = STANDARD
 
 
 def serve(path: Path, doors: Doors, options: Serving, say: Callable[[str], None]) -> None:
@@ -70,7 +74,9 @@ def serve(path: Path, doors: Doors, options: Serving, say: Callable[[str], None]
     logging.getLogger("meterseal.ledger").addFilter(Quiet())
     with ExitStack() as stack:
         listener = stack.enter_context(closing(listen_at(doors.listen)))
-        folder = stack.enter_context(closing(open_dir(path, options.name, options.now)))
+        folder = stack.enter_context(
+            closing(open_dir(path, options.name, options.now, key=options.key, limits=options.limits))
+        )
         policy = CommittedPolicy.begun(folder, options.now)
         ledger = Service(folder, policy, now=options.now, gateway_rate=options.gateway_rate)
         view = LogView(folder, options.now)

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.http_server.connection import Turnstile
 from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
+from ledger_client.transparency.ledger.held_key import KeyUnavailable
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.ledger.view import LogView
 from ledger_client.transparency.log.log import LogBehind
@@ -52,7 +53,9 @@ class Figures(Collector):
         yield CounterMetricFamily("meterseal_ledger_commit_seconds", "time spent in transactions", value=spent)
         yield self._gauge("entries", "entries of the log, its own among them", self._entries())
         unwritable = self._ledger.unwritable()
-        yield self._gauge("writable", "1 while the disk takes what is written", float(unwritable is None))
+        away = isinstance(unwritable, KeyUnavailable)
+        yield self._gauge("writable", "1 while the disk takes what is written", float(unwritable is None or away))
+        yield self._gauge("key_away", "1 while the token does not sign that holds the ledger's key", float(away))
         behind = float(isinstance(unwritable, LogBehind))
         yield self._gauge("log_behind", "1 while the log does not contain what the ledger has signed for", behind)
         self._policy.current()

@@ -1,7 +1,7 @@
 """HTTP routes of a ledger: SCITT reference APIs (draft-ietf-scitt-scrapi), gateway and log queries.
 
 Whatever a client sends, it gets 2xx or 4xx with concise problem details (RFC 9290); 503 only means that this side
-cannot write or read its own files just now, or that its log is behind what it has signed for.
+cannot write or read its own files just now, that its key is away, or that its log is behind what it has signed for.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from ledger_client.transparency.ledger.admission import (
     UNKNOWN_KEY,
 )
 from ledger_client.transparency.ledger.claim_view import ClaimView
+from ledger_client.transparency.ledger.held_key import KeyUnavailable
 from ledger_client.transparency.ledger.service import Service, TooOften
 from ledger_client.transparency.ledger.view import LogView
 from ledger_client.transparency.log.log import LogBehind
@@ -46,6 +47,7 @@ from ledger_client.transport.wire import CBOR, COSE, MAX_ENTRY, PROBLEM, encode_
 
 _LOG = logging.getLogger("meterseal.ledger")
 _RETRY_AFTER_S = "10"
+_UNWELL = {LogBehind: "log-behind", KeyUnavailable: "key-away"}
 
 _STATUS = {
     MALFORMED: 400,
@@ -92,7 +94,7 @@ def app(
     async def get_health(_request: Request) -> Response:
         unwritable = await run_in_threadpool(ledger.unwritable)
         if unwritable is not None:
-            text = "log-behind" if isinstance(unwritable, LogBehind) else "cannot write"
+            text = _UNWELL.get(type(unwritable), "cannot write")
             return PlainTextResponse(f"{text}\n", 503, {"Retry-After": _RETRY_AFTER_S})
         return PlainTextResponse(
             "ok\n" if await run_in_threadpool(policy_in_force) else "ok, by an older policy.toml\n"
@@ -186,6 +188,8 @@ async def _answer_unavailable(_request: Request, error: Exception) -> Response:
         detail = (
             "log-behind: the ledger's log lacks entries that it has signed for; nothing is signed until it is whole"
         )
+    elif isinstance(error, KeyUnavailable):
+        detail = "key-away: the ledger's key is in a token that does not sign just now; it is tried again by itself"
     return _problem(503, "Unavailable", detail, {"Retry-After": _RETRY_AFTER_S})
 
 

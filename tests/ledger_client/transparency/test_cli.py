@@ -344,11 +344,11 @@ def test_a_first_start_that_was_cut_short_is_finished(tmp_path: Path) -> None:
     (folder / "key.pem").rename(folder / "key.pem.new")  # cut between the two names
     with embedded_ledger(folder, "first") as ledger:
         ledger.stop()
-    assert sorted(os.listdir(folder)) == ["head", "key.pem", "lock", "log.db", "policy.toml"]
+    assert sorted(os.listdir(folder)) == ["checkpoint.pem", "head", "key.pem", "lock", "log.db", "policy.toml"]
     other = tmp_path / "other"
     other.mkdir()
     (other / "key.pem.new").write_text("half a k")  # cut before
     (other / "log.db.new").write_text("half a l")
     with embedded_ledger(other, "second") as ledger:
         ledger.stop()
-    assert sorted(os.listdir(other)) == ["head", "key.pem", "lock", "log.db", "policy.toml"]
+    assert sorted(os.listdir(other)) == ["checkpoint.pem", "head", "key.pem", "lock", "log.db", "policy.toml"]

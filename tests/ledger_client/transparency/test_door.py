@@ -15,8 +15,9 @@ from psycopg import sql
 from ledger_client.errors import LedgerClientError, LedgerUnavailable
 from ledger_client.formats.statement import statement_id
 from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
-from ledger_client.transparency.ledger.directory import LedgerDirError, make_dir, open_dir, open_log
+from ledger_client.transparency.ledger.directory import make_dir, open_dir, open_log
 from ledger_client.transparency.ledger.enroll import enroll
+from ledger_client.transparency.ledger.held_key import LedgerDirError
 from ledger_client.transparency.ledger.log_address import ADDRESS
 from ledger_client.transparency.ledger.rotate import rotate
 from ledger_client.transparency.ledger.service import Service

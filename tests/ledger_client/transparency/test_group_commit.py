@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ledger_client.errors import LedgerUnavailable, Refused
+from ledger_client.transparency.log import group_commit
 from ledger_client.transparency.log.counters import Counts
 from ledger_client.transparency.log.entries import Place, Writer
 from ledger_client.transparency.log.group_commit import MOST, GroupCommit
@@ -112,6 +113,17 @@ def test_a_group_has_a_bound(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> N
     for future in futures:
         future.result(PATIENCE_S)
     assert crowd.log.transactions == 1 + 3
+
+
+def test_a_transaction_that_has_signed_for_long_leaves_the_rest_to_the_next(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "MOST_S", -1.0)  # as if each signature took a TPM longer than that
+    futures = [crowd.add(bytes([n])) for n in range(5)]
+    crowd.release.set()
+    results = [future.result() for future in (crowd.first, *futures)]
+    assert crowd.log.transactions == 6
+    assert len(set(results)) == 6
 
 
 def test_what_is_refused_costs_its_neighbours_nothing(crowd: Crowd) -> None:

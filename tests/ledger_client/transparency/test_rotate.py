@@ -17,7 +17,8 @@ from ledger_client.formats.log_head import LogHead, check_head, sign_head
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.receipt import parse_receipt, sign_receipt
 from ledger_client.transparency.ledger import rotate as rotation
-from ledger_client.transparency.ledger.directory import LedgerDirError, open_dir
+from ledger_client.transparency.ledger.directory import open_dir
+from ledger_client.transparency.ledger.held_key import LedgerDirError
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.transparency.policy.key_entries import Change, sign_change

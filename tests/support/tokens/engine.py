@@ -39,6 +39,10 @@ class Engine:
         """The URI of a key in it."""
         return f"pkcs11:token={self.label};object={key}"
 
+    def options(self, key: str, name: str = "--key-uri") -> list[str]:
+        """The options of a ledger's commands that say which key it is."""
+        return [name, self.uri(key), "--pkcs11-module", str(self.module), "--pin-file", str(self.pin_file)]
+
     def token(self, limits: Limits = STANDARD) -> Token:
         """The way in."""
         return Token(self.module, Pin(self.pin_file, self.note), limits)
