@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 T0 = 1_795_000_000
 NOW = T0 + 86_400
-GATEWAY, METER, LEDGERS = "yunnan-hydro-07", "export-main", ("demo-ledger", "https://second.example/log")
+GATEWAY, METER, LEDGERS = "yunnan-hydro-07", "export-main", ("demo-ledger", "second-ledger")
 EPOCH = bytes(range(1, 9))
 KINDS = {
     "reading": "application/senml+cbor",
@@ -106,6 +106,8 @@ def base64url(data: bytes) -> str:
 class Key:
     """Of a name, the same each time."""
 
+    public: dict[int, Any]
+
     def __init__(self, name: str, alg: int = -8) -> None:
         seed = sha256(name.encode())
         self.alg = alg
@@ -126,6 +128,12 @@ class Key:
             return self.signer.sign(message)
         r, s = decode_dss_signature(self.signer.sign(message, ec.ECDSA(hashes.SHA256(), deterministic_signing=True)))
         return r.to_bytes(32, "big") + min(s, N256 - s).to_bytes(32, "big")
+
+
+def vkey(name: str, kind: int, key: Key) -> str:
+    typed = bytes([kind]) + key.public[-2]
+    key_id = sha256(name.encode(), b"\n", typed)[:4].hex()
+    return f"{name}+{key_id}+{base64.b64encode(typed).decode()}"
 
 
 def leaf(data: bytes) -> bytes:
@@ -199,6 +207,8 @@ class Forge:
     """A receipt each: whether in the form of a foreign ledger. The ledgers take turns."""
     required: int = 1
     locators: int = 0
+    witnesses: int | None = None
+    """How many must have cosigned: a note of each ledger's log is in the proof then."""
     hook: Hook = lambda name, value: value
     keys: dict[str, Key] = field(init=False)
 
@@ -233,6 +243,27 @@ class Forge:
         proof = self.hook("proof", [len(leaves), 2, path(leaves, 2)])
         outside = {396: {-1: [self.hook("proof-bytes", encode(proof))]}}
         return self.sign("receipt", self.keys[ledger], {15: claims, 395: 1}, tree(leaves), outside, bare=True)
+
+    def note(self, entry: bytes, number: int) -> dict[str, Any]:
+        """A state of the ledger's log that both witnesses have cosigned."""
+        leaves = [leaf(b"%d" % one) for one in range(5 + number)]
+        leaves.insert(3, leaf(entry))
+        log = Key(f"log of {LEDGERS[number]}")
+        lines = [f"log-{number}", str(len(leaves)), base64.b64encode(tree(leaves)).decode()]
+        text = self.hook("checkpoint", "\n".join([*lines, ""]))
+        marks = [(f"log-{number}", 1, log, b"", text)]
+        for one in range(2):
+            when = T0 + 7 + one
+            cosigned = f"cosignature/v1\ntime {when}\n{text}"
+            marks.append((f"w{one}", 4, Key(f"witness {one}"), when.to_bytes(8, "big"), cosigned))
+        signatures = []
+        for name, kind, key, before, signed in marks:
+            blob = bytes.fromhex(vkey(name, kind, key).split("+")[1]) + before + key.sign(signed.encode())
+            signatures.append([name, self.hook("cosignature", blob)])
+        signatures = self.hook("signatures", signatures)
+        behind = "".join(f"— {name} {base64.b64encode(blob).decode()}\n" for name, blob in signatures)
+        place = self.hook("note-place", [len(leaves), 3, path(leaves, 3)])
+        return {"note": self.hook("note", f"{text}\n{behind}".encode()), "place": place}
 
     def locator(self) -> dict[str, Any]:
         address = {"contract": b"c" * 20, "tx": sha256(b"tx"), "block_hash": sha256(b"block")}
@@ -273,6 +304,9 @@ class Forge:
             "anchors": [self.hook("locator", self.locator()) for _ in range(self.locators)],
             "inclusion": self.hook("inclusion", [len(leaves), self.index, path(leaves, self.index)]),
         }  # fmt: skip
+        if self.witnesses is not None:
+            count = min(len(self.foreign), 2)
+            bundle["witnessed"] = self.hook("witnessed", [self.note(entry, number) for number in range(count)] or [{}])
         return bytes(self.hook("bytes", encode(self.hook("bundle", bundle))))
 
     def trust(self) -> dict[str, Any]:
@@ -290,7 +324,13 @@ class Forge:
         chain = {"ledger": "consortium", "chain_id": 31337, "contract": "0x" + "ab" * 20, "sender": "0x" + "cd" * 20}
         policy = {"receipts": self.required, "ledgers": [*LEDGERS, "consortium"], "max_delay": "8d"}
         policy |= {"made": begin, "expires": Raw(b"2026-12-31T00:00:00Z")}
-        return {"policy": policy, "key": keys, "chain": [{**chain, "confirmations": 1}]}
+        trust: dict[str, Any] = {"policy": policy, "key": keys, "chain": [{**chain, "confirmations": 1}]}
+        if self.witnesses is not None:
+            policy["witnesses"] = self.witnesses
+            logs = enumerate(LEDGERS)
+            trust["log"] = [{"ledger": name, "vkey": vkey(f"log-{n}", 1, Key(f"log of {name}"))} for n, name in logs]
+            trust["witness"] = [{"name": f"w-{n}", "vkey": vkey(f"w{n}", 4, Key(f"witness {n}"))} for n in range(2)]
+        return trust
 
 
 def toml(tables: dict[str, Any]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, NamedTuple
 
@@ -30,10 +30,12 @@ from tests.oracle.forge import (
 LAYERS = (
     "body", "record-header", "record-outside", "record-parts", "statement", "statement-header", "statement-outside",
     "receipt-header", "receipt-outside", "receipt-parts", "proof", "locator", "inclusion", "bundle",
+    "witnessed", "note-place",
 )
 ENCODED = (
     "body-bytes", "record-protected", "record-signature", "record", "statement-bytes", "statement-protected",
     "statement-signature", "attached", "receipt-protected", "receipt-signature", "receipt", "proof-bytes", "bytes",
+    "note", "cosignature",
 )
 NUMBERED = (
     "record-header", "record-header", "statement-header", "receipt-header", "statement", "body", "proof", "inclusion",
@@ -70,7 +72,33 @@ NAMES = [
     "confirmations", "sender", "attested", "max_delay", "foo", "role", "public", "receipts",
     "held", "held_by", "held_at", "evidence", "made", "expires",
 ]
+TEXT_EDITS = [
+    ("6\n", "7\n"), ("6\n", "06\n"), ("6\n", "+6\n"), ("6\n", "9223372036854775808\n"), ("log-0\n", "log-1\n"),
+    ("log", "läg"), ("log-0\n", "\n"), ("=\n", "=\nmore\n"), ("=\n", "=\n\n"), ("=\n", "=\n\nmore\n"), ("=\n", "\n"),
+    ("=\n", "=\n\x01\n"),
+]
+NOTE_EDITS = [
+    ("\n", "\r\n"), ("— ", "- "), ("— ", "—\xa0"), ("— ", "—  "), ("=\n", "\n"), ("=\n", "= \n"), ("A=\n", "B=\n"),
+    ("g=\n", "h=\n"), ("— w", "— w+"), ("— w", "— w\u2003"), ("\n— w1", "\n\n— w1"), ("— w0", "— stranger"),
+    ("w0", "w1"), ("\n\n", "\n"), ("— w0", "\ufeff— w0"), ("— log", "— x AAAAAAA=\n— log"),
+    ("— log", "— x AAAAAA==\n— log"), ("— log", "— \x85 AAAAAAA=\n— log"),
+    *(("— log", "— x AAAAAAA=\n" * n + "— log") for n in (96, 97, 98, 200)),
+]
 # fmt: on
+
+
+KINDS_OF_MUTANTS = {
+    "nothing": 1,
+    "bits": 3,
+    "splice": 2,
+    "layers": 10,
+    "numbers": 6,
+    "encoded": 4,
+    "trust": 5,
+    "note": 4,
+    "now": 1,
+}
+"""With how often."""
 
 
 class Mutant(NamedTuple):
@@ -150,6 +178,31 @@ def at(value: Any, way: tuple[Any, ...]) -> Any:
     return value
 
 
+def edited(chance: Random) -> Callable[[str, Any], Any]:
+    """A hook that makes one thing of notes another."""
+    where = chance.choice(["checkpoint", "signatures", "note", "note-place"])
+
+    def hook(name: str, value: Any) -> Any:
+        if name != where:
+            return value
+        if name == "note-place":
+            return renumbered(value, chance) if chance.random() < 0.5 else spoilt(value, chance)
+        if name == "checkpoint":
+            return str(value).replace(*chance.choice(TEXT_EDITS))
+        if name == "note":
+            old, new = chance.choice(NOTE_EDITS)
+            return bytes(value).replace(old.encode(), new.encode(), chance.choice([1, 1, -1]))
+        lines = copy.deepcopy(value)
+        at = chance.randrange(len(lines))
+        stranger = [chance.choice(["x", "log-0", "w0", "w1"]), chance.randbytes(chance.choice([5, 68, 76]))]
+        lines[at : at + 1] = chance.choice(
+            [[], [lines[at]] * 2, [lines[at], stranger], [[lines[at][0], flipped(lines[at][1], chance)]]]
+        )
+        return lines
+
+    return hook
+
+
 def flipped(data: bytes, chance: Random) -> bytes:
     """One bit turned."""
     at = chance.randrange(len(data))
@@ -182,6 +235,7 @@ def a_forge(chance: Random) -> Forge:
         foreign=foreign,
         required=max(1, min(len(foreign), chance.choice([1, 1, 2]))),
         locators=chance.choice([0, 0, 0, 1]),
+        witnesses=chance.choice([None, None, 0, 1, 2]),
     )
 
 
@@ -213,7 +267,17 @@ def mutant(seed: int) -> Mutant:
     chance = Random(seed)
     forge = a_forge(chance)
     trust = forge.trust()
-    kinds = {"nothing": 1, "bits": 3, "splice": 2, "layers": 10, "numbers": 6, "encoded": 4, "trust": 5, "now": 1}
+    kinds = {
+        "nothing": 1,
+        "bits": 3,
+        "splice": 2,
+        "layers": 10,
+        "numbers": 6,
+        "encoded": 4,
+        "trust": 5,
+        "now": 1,
+        "note": 5,
+    }
     kind = chance.choices(list(kinds), list(kinds.values()))[0]
     now = NOW
     if kind == "layers":
@@ -244,6 +308,10 @@ def mutant(seed: int) -> Mutant:
 
         forge.hook = turn
         kind = f"encoded {layer}"
+    elif kind == "note":
+        forge.witnesses = chance.choice([1, 1, 2])
+        trust = forge.trust()
+        forge.hook = edited(chance)
     elif kind == "trust":
         for _ in range(chance.choice([1, 1, 1, 2])):
             trust = spoilt_trust(trust, chance)

@@ -57,6 +57,7 @@ from tests.oracle.verifier_cose import (
     table,
     text,
 )
+from tests.oracle.verifier_notes import note, witnesses_of
 from tests.oracle.verifier_trust import Key, NotTrusted, Trust, trust_file
 
 STEPS = ("parse", "record", "inclusion", "statement", "sequence", "receipts", "validity", "policy")
@@ -110,8 +111,10 @@ LOCATOR = table(
     {"inclusion": PLACE},
 )  # fmt: skip
 BYTES = octets(0, BUNDLE_CAP)
+WITNESSED = table({"note": octets(1, 65536), "place": PLACE})
 BUNDLE = table(
-    {"v": exactly(1), "record": BYTES, "anchors": array(LOCATOR, 0, 16), "inclusion": PLACE, "statement": BYTES}
+    {"v": exactly(1), "record": BYTES, "anchors": array(LOCATOR, 0, 16), "inclusion": PLACE, "statement": BYTES},
+    {"witnessed": array(WITNESSED, 1, 16)},
 )
 STATEMENT = table(
     {
@@ -340,7 +343,12 @@ def verify(proof: bytes, trust: Trust, now: int) -> None:
             any(one == epoch and first <= number <= last for one, first, last in places), "a number that is in no range"
         )
 
-        no_later = ledgers_time(statement, trust, now)
+        times = ledgers_times(statement, trust, now)
+        notes = bundle.get("witnessed", [])
+        counted = sorted(time for ledger, time in times.items() if is_witnessed(ledger, notes, statement, trust))
+        if len(counted) < trust.receipts:
+            raise Failed(8, "too few ledgers with a witnessed state of their log")
+        no_later = counted[trust.receipts - 1]
 
         step = 7
         record_key.demand_valid(no_later)
@@ -353,8 +361,24 @@ def verify(proof: bytes, trust: Trust, now: int) -> None:
         raise Failed(step, str(error)) from None
 
 
-def ledgers_time(statement: Statement, trust: Trust, now: int) -> int:
-    """Steps 6 and 8: the time from which as many ledgers as the policy requires had the statement.
+def is_witnessed(ledger: str, notes: list[dict[str, Any]], statement: Statement, trust: Trust) -> bool:
+    """Whether a note by itself shows a state of the ledger's log with the statement that enough witnesses cosigned."""
+    if not trust.witnesses_needed:
+        return True
+    for one in notes:
+        try:
+            found = note(one["note"])
+            size, index, path = one["place"]
+            demand(size == found.size and root(leaf(statement.entry), size, index, path) == found.root, "another state")
+            if witnesses_of(found, trust.logs.get(ledger, []), trust.witnesses) >= trust.witnesses_needed:
+                return True
+        except Bad:
+            continue
+    return False
+
+
+def ledgers_times(statement: Statement, trust: Trust, now: int) -> dict[str, int]:
+    """Steps 6 and 8, but for witnesses: the time from which each ledger that counts had the statement.
 
     Of a ledger its earliest receipt that counts. Where there are too few: the first failure among the ledgers that
     would make it enough, what is no receipt at all being first and a ledger each; else step 8.
@@ -383,7 +407,7 @@ def ledgers_time(statement: Statement, trust: Trust, now: int) -> int:
         if lost and len(times) + len({ledger for ledger, _ in lost}) >= trust.receipts:
             raise lost[0][1]
         raise Failed(8, f"{trust.receipts} ledgers must have it, {len(times)} do")
-    return sorted(times.values())[trust.receipts - 1]
+    return times
 
 
 def judge(proof: bytes, trust: bytes, now: int) -> Verdict:

@@ -278,6 +278,16 @@ def small_points() -> frozenset[bytes]:
 SMALL_POINTS = small_points()
 
 
+def small_order(encoded: bytes) -> bool:
+    return encoded in SMALL_POINTS
+
+
+def demand_ed25519_form(signature: bytes) -> None:
+    """Raises Bad for a signature that no signer writes: S not below L, R of small order."""
+    demand(len(signature) == 64, "a signature that has not 64 bytes")
+    demand(int.from_bytes(signature[32:], "little") < L and signature[:32] not in SMALL_POINTS, "S or R out of range")
+
+
 @dataclass(frozen=True)
 class PublicKey:
     curve: str
@@ -289,20 +299,20 @@ class PublicKey:
         signed = cbor2.dumps(["Signature1", message.protected, b"", payload])
         demand(message.header[1] in {"Ed25519": (-8, -19), "P-256": (-7, -9)}[self.curve], "an alg of another curve")
         demand(len(message.signature) == 64, "a signature that has not 64 bytes")
-        first, second = message.signature[:32], message.signature[32:]
         try:
             if self.curve == "Ed25519":
-                demand(
-                    int.from_bytes(second, "little") < L and first not in SMALL_POINTS,
-                    "no signature that a signer writes",
-                )
+                demand_ed25519_form(message.signature)
                 self.public.verify(message.signature, signed)
                 return
-            r, s = int.from_bytes(first, "big"), int.from_bytes(second, "big")
+            r, s = (int.from_bytes(half, "big") for half in (message.signature[:32], message.signature[32:]))
             demand(0 < r < N256 and 0 < s <= (N256 // 2 if low_s else N256 - 1), "r or s out of range")
             self.public.verify(encode_dss_signature(r, s), signed, ec.ECDSA(hashes.SHA256()))
         except InvalidSignature:
             raise Bad("the signature is not of this key") from None
+
+
+def thumbprint_of(needed: dict[int, Any]) -> bytes:
+    return hashlib.sha256(cbor2.dumps(needed)).digest()
 
 
 @lru_cache(1024)
@@ -317,10 +327,9 @@ def cose_key(data: bytes) -> PublicKey:
     demand(parts <= key.keys() <= parts | {2, 3, 4}, "a key of the COSE_Key that is not known")
     demand(3 not in key or exactly(*algs)(key[3]), "an alg of another curve")
     demand(all(octets(32)(key[part]) for part in parts - {1, -1}), "a coordinate that has not 32 bytes")
-    needed = cbor2.dumps({part: key[part] for part in (1, -1, -2, -3) if part in parts})
-    thumbprint = hashlib.sha256(needed).digest()
+    thumbprint = thumbprint_of({part: key[part] for part in (1, -1, -2, -3) if part in parts})
     if curve == "Ed25519":
-        demand(on_edwards(key[-2]) and key[-2] not in SMALL_POINTS, "no point of the curve, or of small order")
+        demand(on_edwards(key[-2]) and not small_order(key[-2]), "no point of the curve, or of small order")
         return PublicKey(curve, ed25519.Ed25519PublicKey.from_public_bytes(key[-2]), thumbprint)
     try:
         point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + key[-2] + key[-3])

@@ -28,7 +28,9 @@ from tests.oracle.verifier_cose import (
     exactly,
     table,
     text,
+    thumbprint_of,
 )
+from tests.oracle.verifier_notes import COSIGNATURE, LOG, VerifierKey, verifier_key
 
 
 class NotTrusted(Exception):
@@ -68,6 +70,9 @@ class Trust:
     ledgers: frozenset[str]
     max_delay_s: int | None
     expires: int | None
+    witnesses_needed: int
+    witnesses: list[VerifierKey]
+    logs: dict[str, list[VerifierKey]]
 
     def key(self, role: str, scope: tuple[str, ...], kid: bytes) -> Key:
         found = self.keys.get((role, scope, kid))
@@ -88,12 +93,13 @@ def trust_file(data: bytes) -> Trust:
 def trust_of(top: dict[str, Any]) -> Trust:
     lists = array(lambda value: type(value) is dict, 0)
     demand(
-        table({"policy": each(any_value, any_value)}, {"key": lists, "chain": lists})(top), "a table that is not known"
+        table({"policy": each(any_value, any_value)}, dict.fromkeys(("key", "chain", "log", "witness"), lists))(top),
+        "a table that is not known",
     )
     policy = top["policy"]
     demand(table(
         {"ledgers": array(LEDGER, 1), "receipts": POSITIVE},
-        {"max_delay": any_value, "attested": UINT, "made": moment, "expires": moment},
+        {"max_delay": any_value, "attested": UINT, "made": moment, "expires": moment, "witnesses": UINT},
     )(policy), "[policy]")  # fmt: skip
     ledgers = policy["ledgers"]
     demand(len(set(ledgers)) == len(ledgers) and policy["receipts"] <= len(ledgers), "policy.ledgers, policy.receipts")
@@ -107,7 +113,37 @@ def trust_of(top: dict[str, Any]) -> Trust:
         keys[key.role, key.scope, key.kid] = key
     demand_apart(keys.values())
     demand_chains_apart(top.get("chain", []))
-    return Trust(keys, policy["receipts"], frozenset(ledgers), delay, expires)
+    logs, witnesses = logs_of(top.get("log", [])), witness_keys(top.get("witness", []))
+    needed = policy.get("witnesses", 0)
+    demand(needed <= len(witnesses), "policy.witnesses is more than there are")
+    publics = [key.public for key in [*witnesses, *(key for of_one in logs.values() for key in of_one)]]
+    thumbprints = {thumbprint_of({1: 1, -1: 6, -2: public}) for public in publics}
+    demand(len(thumbprints) == len(publics), "one key of two logs or witnesses")
+    demand(not thumbprints & {key.public.thumbprint for key in keys.values()}, "a key that is also a [[key]]")
+    return Trust(keys, policy["receipts"], frozenset(ledgers), delay, expires, needed, witnesses, logs)
+
+
+def witness_keys(entries: list[dict[str, Any]]) -> list[VerifierKey]:
+    for entry in entries:
+        demand(table({"name": text("[!-*,-~]{1,255}"), "vkey": any_value})(entry), "a [[witness]]")
+    keys = [verifier_key(entry["vkey"], COSIGNATURE) for entry in entries]
+    demand(len({entry["name"] for entry in entries}) == len(entries), "two witnesses of one name")
+    demand(len({key.name for key in keys}) == len(keys), "two witnesses of one name in their vkey")
+    return keys
+
+
+def logs_of(entries: list[dict[str, Any]]) -> dict[str, list[VerifierKey]]:
+    """The keys of each ledger's checkpoints, which have one origin."""
+    logs: dict[str, list[VerifierKey]] = {}
+    origins: dict[str, str] = {}
+    for entry in entries:
+        demand(table({"ledger": LEDGER, "vkey": any_value})(entry), "a [[log]]")
+        key, ledger = verifier_key(entry["vkey"], LOG), entry["ledger"]
+        keys = logs.setdefault(ledger, [])
+        demand(all(one.name == key.name for one in keys), "two origins of one ledger")
+        demand(origins.setdefault(key.name, ledger) == ledger, "one origin of two ledgers")
+        keys.append(key)
+    return logs
 
 
 def trust_key(entry: dict[str, Any]) -> Key:
