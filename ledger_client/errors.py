@@ -56,8 +56,7 @@ WrongText, NotText, NotToml and NoDuration are ValueErrors of text_file.py, for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar, Final
 
@@ -288,11 +287,17 @@ class Unsupported(LedgerError):
     """The ledger has no such call."""
 
 
-@contextmanager
-def at_step(step: int) -> Iterator[None]:
+class at_step:
     """Give every verification error raised inside the number of this step."""
-    try:
-        yield
-    except VerificationError as error:
-        error.step = step
-        raise
+
+    __slots__ = ("_step",)
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, VerificationError):
+            error.step = self._step

@@ -111,7 +111,7 @@ def _records(meters: dict[str, PrivateKey], batch: int, epoch: bytes) -> list[by
         writer, prev = ReadingWriter(GATEWAY, name, key), None
         for n in range(BATCH // METERS):
             seq = batch * (BATCH // METERS) + n
-            at_ms = (BEGIN_S + batch * 60) * 1000 + n * 5000
+            at_ms = (BEGIN_S + batch * 60) * 1000 + n * 60_000 * METERS // BATCH
             values = tuple(Value(f"point_{k:02}", _float32(230 + seq * 0.001 + k), "V") for k in range(VALUES))
             claims = Claims(GATEWAY, name, at_ms // 1000, at_ms % 10**9, seq, epoch, prev, "S", 12)
             records.append(writer.sign(claims, Reading(at_ms, values)))

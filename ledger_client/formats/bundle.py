@@ -3,7 +3,8 @@ trust."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from ledger_client.errors import EncodeError, Malformed
 from ledger_client.formats import cbor
 from ledger_client.formats.checks import (
     MAX_BUNDLE,
+    MAX_PATH,
     MAX_RECEIPTS,
     MAX_RECORD,
     array,
@@ -22,8 +24,16 @@ from ledger_client.formats.checks import (
     within,
     writing,
 )
+from ledger_client.formats.cose import bstr_head
 from ledger_client.formats.notes import MAX_NOTE
-from ledger_client.formats.statement import attach_receipts, detach_receipts
+from ledger_client.formats.statement import (
+    SignedStatement,
+    attach_receipts,
+    detach_receipts,
+    read_statement,
+    usual_parts,
+    usual_statement,
+)
 
 VERSION: Final = 1
 _MAP: Final = 5  # CBOR major type
@@ -69,6 +79,12 @@ class Bundle:
     statement: bytes
     receipts: tuple[bytes, ...]
     witnessed: tuple[Witnessed, ...] = ()
+    _signed: SignedStatement | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def signed(self) -> SignedStatement:
+        """The statement, read without asking whether it agrees with itself; ``Malformed``."""
+        return read_statement(self.statement) if self._signed is None else self._signed
 
     def encode(self) -> bytes:
         """The file; ``EncodeError`` for what ``parse`` would refuse."""
@@ -95,6 +111,14 @@ class Bundle:
     @classmethod
     def parse(cls, data: bytes) -> Bundle:
         """Read a file strictly; ``Malformed`` for anything else. Record, statement and receipts stay unread bytes."""
+        with suppress(Exception):  # what follows says what is wrong
+            if (usual := usual_bundle(data)) is not None:
+                return usual
+        return cls.parse_strictly(data)
+
+    @classmethod
+    def parse_strictly(cls, data: bytes) -> Bundle:
+        """The same of any file, byte by byte, and the only judge of what is none."""
         bundle = cbor.decode(within(data, MAX_BUNDLE, "the bundle"))
         fields = table(bundle, "bundle", {"v", "record", "anchors", "inclusion", "statement"}, {"witnessed"})
         if type(fields["v"]) is not int or fields["v"] != VERSION:
@@ -108,6 +132,24 @@ class Bundle:
         notes = array(fields["witnessed"], "witnessed", 1, MAX_RECEIPTS) if "witnessed" in fields else ()
         witnessed = tuple(map(_witnessed, notes))
         return cls(record, anchors, size, index, path, entry, receipts, witnessed)
+
+
+def usual_bundle(data: bytes) -> Bundle | None:
+    """A bundle of a record and receipts alone, known by writing again what was read; raises whatever is wrong."""
+    fields = cbor.untagged(data)
+    record, statement, (size, index, path) = fields["record"], fields["statement"], fields["inclusion"]
+    parts = [b"\xa5\x61v\x01\x66record", bstr_head(record), record, b"\x67anchors\x80\x69inclusion\x83"]
+    parts += (cbor.head_bytes(0, size), cbor.head_bytes(0, index), cbor.head_bytes(4, len(path)))
+    for sibling in path:
+        parts += (b"\x58\x20", sibling)
+    parts += (b"\x69statement", bstr_head(statement), statement)
+    if b"".join(parts) != data or len(path) > MAX_PATH or (attached := usual_parts(statement)) is None:
+        return None
+    if (signed := usual_statement(attached[0])) is None:
+        return None
+    bundle = Bundle(record, (), size, index, tuple(path), *attached)
+    object.__setattr__(bundle, "_signed", signed)
+    return bundle
 
 
 def _witnessed(value: Any) -> Witnessed:

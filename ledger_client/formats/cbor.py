@@ -141,6 +141,46 @@ def head_bytes(major: int, argument: int) -> bytes:
     return _HEAD_64(major | 27, argument)
 
 
+class _NoTags(dict[int, Any]):
+    def __missing__(self, tag: int) -> NoReturn:
+        raise Malformed(f"tag {tag} has no place here")
+
+
+_NO_TAGS: Final = _NoTags()
+MAX_USUAL: Final = 1 << 16  # bytes that cbor2 is given of what others wrote
+
+
+def untagged(data: bytes) -> Any:
+    """What cbor2 reads of some bytes without a tag: far quicker, and not strict at all. Whoever asks writes again what
+    was read, and knows by equal bytes that it was written so. Raises whatever is wrong."""
+    if type(data) is not bytes or len(data) > MAX_USUAL:
+        raise Malformed("not the bytes of something usual")
+    return cbor2.loads(data, semantic_decoders=_NO_TAGS, max_depth=6, allow_indefinite=False)
+
+
+def byte_string(data: bytes, at: int) -> tuple[bytes, int]:
+    """The byte string of less than 64 KiB at this place, its head in the shortest form, and where it ends; raises
+    whatever is wrong."""
+    initial = data[at]
+    if initial == 0x58:
+        size, begin, least = data[at + 1], at + 2, 24
+    elif initial == 0x59:
+        size, begin, least = data[at + 1] << 8 | data[at + 2], at + 3, 256
+    else:
+        size, begin, least = initial - 0x40, at + 1, 0
+    end = begin + size
+    if size < least or (not least and size >= 24) or end > len(data):
+        raise Malformed("not the byte string of something usual")
+    return data[begin:end], end
+
+
+def text_bytes(text: str) -> bytes:
+    """A text as it is written."""
+    data = text.encode()
+    size = len(data)
+    return (bytes((0x60 | size,)) if size < 24 else head_bytes(3, size)) + data
+
+
 _HEADS: Final = {24: (1, 24), 25: (2, 0x100), 26: (4, 0x10000), 27: (8, 0x100000000)}  # info: (bytes, smallest value)
 _FLOATS: Final = {25: ">e", 26: ">f", 27: ">d"}
 _SIMPLE: Final = {20: False, 21: True, 22: None}

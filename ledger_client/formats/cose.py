@@ -79,6 +79,10 @@ def sig_structure(protected_bytes: bytes, payload: bytes) -> bytes:
     return b"\x84\x6aSignature1" + bstr_head(protected_bytes) + protected_bytes + b"\x40" + bstr_head(payload) + payload
 
 
+ALG_BYTES: Final = {-8: b"\x27", -19: b"\x32", -7: b"\x26", -9: b"\x28"}
+"""The four algorithms as they are written."""
+
+
 def bstr_head(data: bytes) -> bytes:
     """The CBOR head of a byte string of this length, in its shortest form."""
     size = len(data)

@@ -62,17 +62,17 @@ def root_from_path(leaf: bytes, size: int, index: int, path: Sequence[bytes]) ->
     """The root that a leaf hash and its path lead to (RFC 9162 §2.1.3.2); ``NotIncluded`` if the path does not fit."""
     if not 0 <= index < size:
         raise NotIncluded(Message("path-no-leaf", leaf=index, size=size))
-    node, last = index, size - 1
+    node, last, sha256 = index, size - 1, hashlib.sha256
     result = leaf
     for sibling in path:
         if last == 0:
             raise NotIncluded(Message("path-too-long", n=len(path), leaf=index, size=size))
         if node & 1 or node == last:
-            result = node_hash(sibling, result)
+            result = sha256(b"\x01" + sibling + result).digest()
             while not node & 1 and node:  # the levels at which this node was the odd one and moved up
                 node, last = node >> 1, last >> 1
         else:
-            result = node_hash(result, sibling)
+            result = sha256(b"\x01" + result + sibling).digest()
         node, last = node >> 1, last >> 1
     if last:
         raise NotIncluded(Message("path-too-short", n=len(path), leaf=index, size=size))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ from ledger_client.errors import BadReceipt, BadSignature, Malformed, NotInclude
 from ledger_client.formats import cbor, cose
 from ledger_client.formats.checks import (
     MAX_BUNDLE,
+    MAX_PATH,
     array,
     blob,
     name,
@@ -101,6 +103,14 @@ class Envelope:
 
 def parse_receipt(data: bytes) -> Receipt:
     """Read a receipt, strictly if it is in our own form; ``Malformed`` for anything that is no receipt."""
+    with suppress(Exception):  # what follows says what is wrong
+        if (usual := usual_receipt(data)) is not None:
+            return usual
+    return parse_strictly(data)
+
+
+def parse_strictly(data: bytes) -> Receipt:
+    """The same of any receipt, byte by byte, and the only judge of what is none."""
     head = parse_envelope(data)
     if head.sign1.payload is not None:
         raise Malformed("the receipt bears a payload; its root is to be computed")
@@ -112,6 +122,48 @@ def parse_receipt(data: bytes) -> Receipt:
         head.ledger, head.sub, head.iat, head.kid, head.alg, head.vds, head.size_claim, size, index, path,
         bytes(data), head.sign1,
     )  # fmt: skip
+
+
+def usual_receipt(data: bytes) -> Receipt | None:
+    """A receipt in our own form, known by writing again what was read; raises whatever is wrong."""
+    protected, at = cbor.byte_string(data, 2)
+    encoded, end = cbor.byte_string(data, at + 7)
+    signature = data[end + 3 :]
+    if b"".join((b"\xd2\x84", cose.bstr_head(protected), protected, _PROOF_IN_HEADER, cose.bstr_head(encoded), encoded,
+                 b"\xf6\x58\x40", signature)) != data or len(signature) != 64:  # fmt: skip
+        return None
+    header = cbor.untagged(protected)
+    kid, alg, claims = header[cose.KID], header[cose.ALG], header[cose.CWT_CLAIMS]
+    ledger, sub, iat, signed_size = our_claims(claims)
+    written = b"".join(
+        (
+            b"\xa4\x01",
+            cose.ALG_BYTES[alg],
+            b"\x04\x58\x20",
+            kid,
+            b"\x0f\xa4\x01",
+            cbor.text_bytes(ledger),
+            b"\x02",
+            cbor.text_bytes(sub),
+            b"\x06",
+            cbor.head_bytes(0, iat),
+            b"\x64size",
+            cbor.head_bytes(0, signed_size),
+            b"\x19\x01\x8b\x01",
+        )
+    )
+    size, index, path = cbor.untagged(encoded)
+    parts = [b"\x83", cbor.head_bytes(0, size), cbor.head_bytes(0, index), cbor.head_bytes(4, len(path))]
+    for sibling in path:
+        parts += (b"\x58\x20", sibling)
+    if written != protected or b"".join(parts) != encoded or not 0 < len(path) <= MAX_PATH:
+        return None
+    unprotected = {cose.VDP: {INCLUSION: [encoded]}}
+    sign1 = cose.Sign1(protected, header, unprotected, None, signature)
+    return Receipt(ledger, sub, iat, kid, alg, VDS_RFC9162_SHA256, signed_size, size, index, tuple(path), data, sign1)
+
+
+_PROOF_IN_HEADER: Final = b"\xa1\x19\x01\x8c\xa1\x20\x81"  # {396: {-1: [
 
 
 def parse_envelope(data: bytes) -> Envelope:

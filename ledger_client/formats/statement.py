@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -37,6 +38,7 @@ if TYPE_CHECKING:  # reading needs no key
 
 CONTENT_BATCH: Final = "application/vnd.meterseal.batch+cbor"
 _SOFTWARE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[A-Za-z0-9][A-Za-z0-9._+!-]{0,63}")
+_MOST: Final = 2**64 - 1
 SIGNED_BEFORE_MS: Final = 2000
 """So far ``to`` may be ahead of ``iat``."""
 
@@ -118,6 +120,76 @@ def parse_statement(entry: bytes) -> SignedStatement:
 
 def read_statement(entry: bytes) -> SignedStatement:
     """Read an entry without asking whether it agrees with itself (step 1 only)."""
+    usual = usual_statement(entry)
+    return read_strictly(entry) if usual is None else usual
+
+
+def usual_statement(entry: bytes) -> SignedStatement | None:
+    """An entry as nearly all are, known by writing again what was read; None leaves it open what it is."""
+    with suppress(Exception):  # the strict reader says what is wrong
+        protected, at = cbor.byte_string(entry, 2)
+        payload, signed = cbor.byte_string(entry, at + 1)
+        signature, end = cbor.byte_string(entry, signed)
+        if entry[:2] != b"\xd2\x84" or entry[at] != 0xA0 or end != len(entry):
+            return None
+        header = _usual_header(protected)
+        statement = _statement(header[cose.CWT_CLAIMS], cbor.untagged(payload))
+        if _usual_payload(statement) != payload:
+            return None
+        sub, sign1 = header[cose.CWT_CLAIMS][cose.SUB], cose.Sign1(protected, header, {}, payload, signature)
+        return SignedStatement(statement, text(sub, "sub"), header[cose.KID], sign1, entry, statement_id(entry))
+    return None
+
+
+def _usual_header(protected: bytes) -> dict[Any, Any]:
+    """The protected header of a statement in its one form; raises whatever is wrong."""
+    header: dict[Any, Any] = cbor.untagged(protected)
+    claims = header[cose.CWT_CLAIMS]
+    written = b"".join(
+        (
+            b"\xa4\x01",
+            cose.ALG_BYTES[header[cose.ALG]],
+            _CONTENT_IN_HEADER,
+            header[cose.KID],
+            b"\x0f\xa3\x01",
+            cbor.text_bytes(claims[cose.ISS]),
+            b"\x02",
+            cbor.text_bytes(claims[cose.SUB]),
+            b"\x06",
+            cbor.head_bytes(0, claims[cose.IAT]),
+        )
+    )
+    if written != protected:
+        raise Malformed("not the header of a usual statement")
+    return header
+
+
+_CONTENT_IN_HEADER: Final = b"\x03" + cbor.text_bytes(CONTENT_BATCH) + b"\x04\x58\x20"  # and before the kid
+
+
+def _usual_payload(statement: Statement) -> bytes:
+    """The payload of a statement as it is written, without ``resume``."""
+    uint_bytes, meters = cbor.head_bytes, statement.meters
+    if statement.resume is not None or list(meters) != sorted(meters, key=lambda name: (len(name), name)):
+        return b""
+    prev = b"" if statement.prev is None else b"\x64prev\x58\x20" + statement.prev
+    parts = [
+        b"\xa9\x62to" if prev else b"\xa8\x62to", uint_bytes(0, statement.to_ms),
+        b"\x64from", uint_bytes(0, statement.from_ms), prev,
+        b"\x64root\x58\x20", statement.root, b"\x64size", uint_bytes(0, statement.size),
+        b"\x65batch", uint_bytes(0, statement.batch), b"\x66config\x58\x20", statement.config,
+        b"\x66meters", uint_bytes(5, len(meters)),
+    ]  # fmt: skip
+    for meter, ranges in meters.items():
+        parts += (cbor.text_bytes(meter), uint_bytes(4, len(ranges)))
+        for r in ranges:
+            parts += (b"\x83\x48", r.epoch, uint_bytes(0, r.first), uint_bytes(0, r.last))
+    parts += (b"\x68software", cbor.text_bytes(statement.software))
+    return b"".join(parts)
+
+
+def read_strictly(entry: bytes) -> SignedStatement:
+    """The same of any entry, byte by byte, and the only judge of what is none."""
     sign1 = cose.Sign1.parse(within(entry, MAX_BUNDLE, "the statement"))
     table(sign1.unprotected, "the entry's unprotected header", set())
     header = cose.entry_header(sign1.protected, "the statement")
@@ -183,6 +255,11 @@ def _statement(claims: object, payload: object) -> Statement:
 
 def _ranges(meter: str, value: object) -> tuple[Range, ...]:
     """Sorted and disjoint: nothing may be counted twice."""
+    if type(value) is list and len(value) == 1 and type(value[0]) is list and len(value[0]) == 3:  # nearly always
+        epoch, first, last = value[0]
+        numbers = type(first) is int and type(last) is int and 0 <= first <= last <= _MOST
+        if numbers and type(epoch) is bytes and len(epoch) == 8:
+            return (Range(epoch, first, last),)
     ranges = []
     for part in array(value, f"ranges of {meter}", 1):
         epoch, first, last = array(part, f"a range of {meter}", 3, 3)
@@ -228,3 +305,23 @@ def detach_receipts(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
             raise Malformed("a receipt is not a byte string")
     entry = cose.Sign1(sign1.protected_bytes, sign1.protected, {}, sign1.payload, sign1.signature).encode()
     return entry, tuple(receipts)
+
+
+def usual_parts(data: bytes) -> tuple[bytes, tuple[bytes, ...]] | None:
+    """(entry, receipts) of a statement with up to 16 receipts, its frame in the one form and its header and payload
+    unread; raises whatever is wrong."""
+    _, at = cbor.byte_string(data, 2)
+    count, end = data[at + 4] - 0x80, at + 5
+    if data[:2] != b"\xd2\x84" or data[at : at + 4] != _RECEIPTS_IN_HEADER or not 0 < count <= MAX_RECEIPTS:
+        return None
+    receipts = []
+    for _ in range(count):
+        receipt, end = cbor.byte_string(data, end)
+        receipts.append(receipt)
+    _, signed = cbor.byte_string(data, end)
+    if cbor.byte_string(data, signed)[1] != len(data):
+        return None
+    return b"%b\xa0%b" % (data[:at], data[end:]), tuple(receipts)
+
+
+_RECEIPTS_IN_HEADER: Final = b"\xa1\x19\x01\x8a"  # {394: [

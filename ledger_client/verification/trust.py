@@ -74,6 +74,11 @@ class TrustKey:
     held: Held | None = None
     """None: nobody answers for more than a file that can be copied. Never of a party's key."""
 
+    def counts_at(self, time: int) -> bool:
+        """Whether it counts at a time (Unix seconds)."""
+        until = self.valid_to is None or time < self.valid_to
+        return self.valid_from <= time and until and (self.revoked is None or time < self.revoked)
+
     @property
     def place(self) -> Place:
         """What a lookup of it gives: role, names, kid. No two keys of a file have the same."""
@@ -121,10 +126,12 @@ class Trust:
     logs: tuple[LogKey, ...] = ()
     _index: dict[Place, TrustKey] = field(init=False, repr=False, compare=False)
     _gateways: frozenset[str] = field(init=False, repr=False, compare=False)
+    _with_keys: frozenset[str | None] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_index", {key.place: key for key in self.keys})
         object.__setattr__(self, "_gateways", frozenset(key.gateway for key in self.keys if key.gateway is not None))
+        object.__setattr__(self, "_with_keys", frozenset(key.ledger for key in self.keys))
 
     def find(
         self, role: str, *, gateway: str | None = None, meter: str | None = None, ledger: str | None = None,
@@ -139,7 +146,7 @@ class Trust:
 
     def has_ledger_key(self, ledger: str) -> bool:
         """True if some key is this ledger's."""
-        return any(key.ledger == ledger for key in self.keys)
+        return ledger in self._with_keys
 
 
 def load_trust(path: str | Path, *, anchored: bool = True) -> Trust:

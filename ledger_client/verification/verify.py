@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Final
 
 from ledger_client.errors import (
     Malformed,
@@ -20,7 +22,7 @@ from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.receipt import Receipt
 from ledger_client.formats.record import GATEWAY_ITSELF, Body, Record, parse_record
 from ledger_client.formats.senml import Reading, Value
-from ledger_client.formats.statement import SignedStatement, check_signed_behind, check_statement, read_statement
+from ledger_client.formats.statement import SignedStatement, check_signed_behind, check_statement
 from ledger_client.messages import Message
 from ledger_client.times import span_in_words
 from ledger_client.verification.key_storage import SigningKey
@@ -43,6 +45,8 @@ from ledger_client.verification.vouching import (
     witnessed_ledgers,
 )
 from ledger_client.verification.witnesses import Cosigned, cosigned_heads
+
+_OFFSET_MS: Final = attrgetter("offset_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ def verify(
     """
     # 1 parse: every layer, strictly, before anything is believed
     parts = Bundle.parse(bundle)
-    signed = read_statement(parts.statement)
+    signed = parts.signed
     record = parse(parts.record)  # last: it may already find what belongs to step 2
     statement = signed.statement
 
@@ -163,8 +167,10 @@ def verify(
 
     # 7 validity, at T: the moment from which k ledgers had the statement
     no_later_than = sorted(vouching.values())[trust.receipts - 1]
-    demand_valid(record_key, no_later_than, Message("verify-key-of-meter", meter=claims.meter))
-    demand_valid(statement_key, no_later_than, Message("verify-key-of-gateway", gateway=claims.gateway))
+    if not record_key.counts_at(no_later_than):
+        demand_valid(record_key, no_later_than, Message("verify-key-of-meter", meter=claims.meter))
+    if not statement_key.counts_at(no_later_than):
+        demand_valid(statement_key, no_later_than, Message("verify-key-of-gateway", gateway=claims.gateway))
     demand_signed_by(statement, no_later_than)
     _demand_timely(record, no_later_than, trust.max_delay_s)
 
@@ -228,7 +234,7 @@ def _demand_timely(record: Record, no_later_than: int, max_delay_s: int | None) 
 def _latest_ms(record: Record) -> int:
     """The latest time that a record speaks of (Unix ms): its own, that of its signing, that of its last value."""
     values = record.body.values if isinstance(record.body, Reading) else ()
-    last_ms = record.time_ms + max((value.offset_ms for value in values), default=0)
+    last_ms = record.time_ms + max(map(_OFFSET_MS, values), default=0)
     return min(max(last_ms, record.claims.iat * 1000), MAX_TIME_MS)
 
 
