@@ -127,8 +127,8 @@ def witness_keys(entries: list[dict[str, Any]]) -> list[VerifierKey]:
     for entry in entries:
         demand(table({"name": text("[!-*,-~]{1,255}"), "vkey": any_value})(entry), "a [[witness]]")
     keys = [verifier_key(entry["vkey"], COSIGNATURE) for entry in entries]
-    demand(len({entry["name"] for entry in entries}) == len(entries), "two witnesses of one name")
-    demand(len({key.name for key in keys}) == len(keys), "two witnesses of one name in their vkey")
+    names = [{entry["name"], key.name} for entry, key in zip(entries, keys, strict=True)]
+    demand(len(set().union(*names)) == sum(map(len, names)), "two witnesses share a name, theirs or their vkey's")
     return keys
 
 

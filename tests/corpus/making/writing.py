@@ -17,12 +17,14 @@ from tests.corpus.making import (
     receipts,
     trust_files,
     validity,
+    witnessed,
 )
 from tests.corpus.making.table import Made
 
 FAMILIES: Final[tuple[Callable[[], Iterator[Made]], ...]] = (
     good.cases, encoding.cases, contents.cases, links.cases, receipts.cases, validity.cases, trust_files.cases,
     dates.cases,
+    witnessed.cases,
 )  # fmt: skip
 
 
