@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
@@ -210,6 +211,12 @@ class Clock:
         """Take the new course. Any thread may read the clock meanwhile."""
         self._course = correction.course
         self.usable = self.usable or correction.dates
+
+    def turned(self, correction: Correction) -> Clock:
+        """This clock as it will be once the course is taken."""
+        turned = copy(self)
+        turned.turn(correction)
+        return turned
 
     def _run_ms(self, monotonic: float) -> int:
         return self.started_ms + int((monotonic - self.started_monotonic) * 1000)

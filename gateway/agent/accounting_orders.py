@@ -106,6 +106,7 @@ class AccountingOrders:
             look = partial(signing.signed, event=event)
             if (found := await self._looked(look)) is not None:
                 return found
+            self._recorder.demand_key()
             await self._looked(partial(signing.demand_alone, event=event, now_ms=self._recorder.now_ms))
             self._recorder.happened(GATEWAY, event)
             found = await self._looked(look)

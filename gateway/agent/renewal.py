@@ -65,6 +65,7 @@ class Renewal:
         Raises GatewayError: nothing has changed then, unless ``ready`` is in force by now.
         """
         self._recorder.demand_recording()
+        self._recorder.demand_key()
         past = await self._meters.past(ready.config, change.added)
         ledgers = await self._uplinks.provide(ready) if change.ledgers_changed() else None
         facts = _facts(change) | {"why": str(why), **why.to_fields()} | ({"user": user} if user else {})

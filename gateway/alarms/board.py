@@ -35,6 +35,7 @@ log = logging.getLogger("meterseal.alarms")
 LOOK_S = 1.0
 """Longest time between two checks of delays and recorder."""
 CHATTERING = "alarm-chattering"
+KEY_LINE = "statement key"
 
 
 class AlarmBoard(BackgroundTask):
@@ -292,12 +293,17 @@ class AlarmBoard(BackgroundTask):
             self._store.save()
 
     def tick(self) -> int:
-        """Look at the recorder, and do what has fallen due. Returns when the next delay ends, in ms."""
+        """Look at recorder and statement key, and do what has fallen due. Returns when the next delay ends, in ms."""
         trouble = self._sink.trouble
         sentence = Message("recording-continues")
         if trouble is not None:
             sentence = Message("recording-stopped", reason=trouble.reason, why=trouble.sentence)
         self.condition(GATEWAY, AlarmCode.RECORDING_STOPPED, "store", sentence, on=trouble is not None)
+        if (away := self._sink.key_away) is None:
+            self.condition(GATEWAY, AlarmCode.KEY_AWAY, KEY_LINE, Message("statement-key-back"), on=False)
+        else:
+            sentence = Message("statement-key-away", why=away.why)
+            self.condition(GATEWAY, AlarmCode.KEY_AWAY, KEY_LINE, sentence, on=True, since_ms=away.since_ms)
         self._settle()
         now = self._clock.schedule_ms()
         self._store.save()

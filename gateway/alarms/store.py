@@ -13,6 +13,7 @@ from gateway.alarms.state import AlarmKey, AlarmState
 from gateway.clock import Clock
 from gateway.errors import Declined, StoreError
 from gateway.messages.message import Message
+from gateway.recording.statement_key import Away
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Database
 from ledger_client.formats.record import Event
@@ -29,6 +30,11 @@ class EventSink(Protocol):
     @property
     def trouble(self) -> StoreError | None:
         """Why nothing is recorded for the time being."""
+        ...
+
+    @property
+    def key_away(self) -> Away | None:
+        """Since when the statement key has been away, and why; None: it is at hand."""
         ...
 
     def happened(self, meter: str, event: Event) -> None:

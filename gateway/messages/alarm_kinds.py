@@ -65,6 +65,7 @@ class AlarmCode(StrEnum):
     FEED_AWAY = "feed-away"
     NOTIFY_FAILING = "notify-failing"
     CERTIFICATE_END = "certificate-end"
+    KEY_AWAY = "key-away"
     KEY_END = "key-end"
     KEY_UNLISTED = "key-unlisted"
     CONFIGURATION_REVERTED = "configuration-reverted"
@@ -274,6 +275,10 @@ _ALL = (
     Kind(AlarmCode.CERTIFICATE_END, "warning",
          "a TLS certificate named in the configuration expires within 30 days, or has expired",
          _BOTH),
+    Kind(AlarmCode.KEY_AWAY, "error",
+         "the token with the statement key does not answer, or is not there; readings are recorded, and what the key "
+         "signs waits: events, batches, changes",
+         _BOTH, after_restart="ends"),
     Kind(AlarmCode.KEY_END, "warning",
          "a key in trust.toml, of this gateway or of a ledger that it uses, expires within 30 days, or has expired",
          _BOTH),

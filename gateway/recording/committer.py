@@ -15,7 +15,9 @@ marks already hold what a failing disk may refuse. What is true must follow from
    Therefore a number that is given again after a failure was never seen by anybody. News before a commit is only of
    what will never be a record: a missed poll, a reading that was not recorded.
 5. A coverage starts over only in the commit that holds it.
-6. While there is ``trouble`` nothing is signed but the account that tries the disk: polls are counted, events wait.
+6. While the statement key is away (recording/statement_key.py) the gateway's events wait; each commit keeps those that
+   came since in the database, and takes those away that it holds as records.
+7. While there is ``trouble`` nothing is signed but the account that tries the disk: polls are counted, events wait.
    recording/journal.py decides when to try again. A connection that failed may lie about what the disk holds, so a new
    one must find every chain where the last commit left it. Where the disk has kept what it called failed, going on
    would use numbers twice: ``StartAgain`` begins another epoch.
@@ -56,6 +58,7 @@ from gateway.recording.register_marks import RegisterMarks
 from gateway.recording.rules import Rules
 from gateway.recording.signer import Signer
 from gateway.recording.stamps import StampQueue
+from gateway.recording.statement_key import SIGN_MS, StatementKey
 from gateway.records import (
     GATEWAY,
     START,
@@ -75,6 +78,7 @@ from gateway.storage.key_table import ReplacedKey, replaced_in
 from gateway.storage.recovery import repair_report
 from gateway.storage.recovery.repair import note_flaws
 from gateway.storage.rows import asked_until_ms
+from ledger_client.errors import KeyAway
 from ledger_client.formats.record import Coverage, Event, parse_record, record_hash
 from ledger_client.formats.senml import Reading
 
@@ -98,7 +102,9 @@ class Committer:
         self.tails = {owner: store.records.tail(owner, series=owner in series) for owner in owners}
         last = {meter: tail.last_data if tail else None for meter, tail in self.tails.items()}
         self._repairs = store.repairs.unreported()
-        self.pending = Pending(Signer(rules.gateway, epoch, keys, last), clock)
+        self.key = StatementKey(keys.statement, clock)
+        self.pending = Pending(Signer(rules.gateway, epoch, replace(keys, statement=self.key), last), clock)
+        self.pending.found(store.unsigned_events.all())
         self.accounting = Accounting(clock)
         self.summaries = Summariser(store.summaries, [meter for meter, tail in self.tails.items() if tail is None])
         self.marks, self.heard = RegisterMarks(store, rules.counters), Heard(store, clock)
@@ -126,7 +132,8 @@ class Committer:
     def open(self) -> int:
         """Begin the epoch with its first records, durable at once. Returns the anchor of the schedules in ms.
 
-        Raises StartAgain where the chains do not end any more where they ended when the database was opened.
+        Raises StartAgain where the chains do not end any more where they ended when the database was opened, KeyAway
+        where the statement key cannot sign.
         """
         now = Timestamp.now(self.clock)
         anchor_ms, signer = now.time_ms, self.pending.signer
@@ -280,12 +287,33 @@ class Committer:
             self.happened(change)
 
     def happened(self, item: MeterEvent) -> None:
-        """Book an event; it is kept until it can be written."""
+        """Book an event; it is kept until it can be signed and written."""
         self.announced.hear(item.meter, item.event)
         if self.trouble is not None:
             self.pending.waiting.append(item)
+        elif item.meter == GATEWAY and not self.key_at_hand:
+            self.pending.wait(item)
         else:
-            self.pending.event(item, item.stamp or self.queue.now())
+            try:
+                self.pending.event(item, item.stamp or self.queue.now())
+            except KeyAway as error:
+                self.key_is_away(error)
+                self.pending.wait(item)
+
+    @property
+    def key_at_hand(self) -> bool:
+        """The statement key can sign what comes next: it is not away, and nothing waits for it any more."""
+        return not self.pending.waiting and self.key.away is None
+
+    def key_is_away(self, error: KeyAway) -> None:
+        """Take note that the statement key did not sign."""
+        log.error("what the statement key signs waits, readings are recorded: %s", error)
+
+    def sign_waiting(self) -> None:
+        """Commit what has waited for the statement key, as much as is signed in a moment."""
+        signed = self.pending.sign_waiting(self.queue.now(), within_s=SIGN_MS / 1000)
+        if signed and self.write(signed):
+            self.uncut += len(signed)
 
     # — to the disk —
 
@@ -295,7 +323,7 @@ class Committer:
 
     def flush(self) -> None:
         """Commit what is pending."""
-        if len(self.pending):
+        if len(self.pending) or self.pending.to_save() is not None:
             self.write(())
 
     def write(
@@ -316,7 +344,7 @@ class Committer:
             grids: new grids to note with this commit.
             behind: records behind the cut, in the same commit.
         """
-        pending, noted = self.pending.take(), self.accounting.to_note(grids)
+        pending, noted, waiting = self.pending.take(), self.accounting.to_note(grids), self.pending.to_save()
         began_s = self.clock.monotonic()
         try:
             with self.store.transaction():
@@ -327,6 +355,8 @@ class Committer:
                 self.store.replaced_keys.note(_replaced(more))
                 if noted:
                     self.store.epochs.schedule(self.pending.signer.epoch, noted)
+                if waiting is not None:
+                    self.store.unsigned_events.keep(*waiting)
                 if cut:
                     failpoint("cut")
                     self.store.batches.cut()
@@ -376,14 +406,22 @@ class Committer:
                 self.pass_on([NotRecorded(one.row.meter, one.body, one.stamp, error.reason, one.token)])
 
     def write_account(self, more: Sequence[MeterEvent] = ()) -> bool:
-        """Commit each meter's coverage and the events that wait, with ``more`` behind them."""
-        now = self.queue.now()
-        waiting = self.pending.sign_waiting(now)
-        last = [self.pending.signer.event(item.meter, item.event, now) for item in more]
-        written = self.write([*waiting, *self.coverage(now), *last], coverage=True)
+        """Commit each meter's coverage and the events that wait, with ``more`` behind them, as far as keys are at hand.
+        False: the disk did not take it, or an event that must stand in front of all others cannot be signed."""
+        now, signer = self.queue.now(), self.pending.signer
+        try:
+            with signer.whole():
+                waiting = self.pending.sign_waiting(now)
+        except KeyAway as error:
+            self.key_is_away(error)
+            return False
+        coverage = self.coverage(now)
+        last = self.pending.sign_last(more, now)
+        written = self.write([*waiting, *coverage, *last], coverage=True)
         if written:
-            self.pending.waiting = []
             self.uncut += len(waiting) + len(last)
+        else:
+            self.pending.waiting = [item for item in self.pending.waiting if item not in more]
         return written
 
     # — while nothing can be recorded —
@@ -433,9 +471,12 @@ class Committer:
 
     def _waiting_still(self) -> list[tuple[str, Event]]:
         """The events that wait, and behind them that recording goes on; without those that the disk has kept after
-        all, and those about the times of this epoch."""
+        all, as records or as events that wait, and those about the times of this epoch."""
         items = (*self.pending.waiting, GOES_ON)
         waiting = [(item.meter, item.event) for item in items if not is_of_the_epoch(item)]
+        for item in self.store.unsigned_events.all():
+            if (item.meter, item.event) in waiting:
+                waiting.remove((item.meter, item.event))
         for row in self.store.records.epoch_events():
             kept = row.meter, parse_record(row.data).body
             if row.seq >= self.pending.position[row.meter][0] and kept in waiting:

@@ -8,12 +8,13 @@ nothing, or the limit is reached, polls are only counted; recording goes on by i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from gateway.accounting.statements.retention import Retention
-from gateway.clock import SLOWED, Clock, Correction
+from gateway.clock import Clock
 from gateway.config.device_keys import Keys
 from gateway.errors import Damaged, DiskFull, StoreError
 from gateway.evidence import kept_proofs, sealing
@@ -21,12 +22,13 @@ from gateway.messages.alarm_kinds import AlarmCode
 from gateway.messages.message import Message
 from gateway.process.failpoints import failpoint
 from gateway.recording.announcements import by_meter, schedule, spread
+from gateway.recording.clock_corrections import correct_clock
 from gateway.recording.committer import GOES_ON, RETRY_MS, Committer, alarm
 from gateway.recording.config_change import Change, take_over
-from gateway.recording.coverage import SeriesCounter, stopped_polls
+from gateway.recording.coverage import SeriesCounter
 from gateway.recording.rules import Rules
+from gateway.recording.statement_key import LOOK_MS, MOST_BATCHES, Away, StatementKey
 from gateway.records import (
-    CLOCK,
     GATEWAY,
     STOP,
     MeterEvent,
@@ -38,6 +40,7 @@ from gateway.records import (
 from gateway.storage.capacity import disk_space
 from gateway.storage.capacity.pruning import Pruner
 from gateway.storage.database import Database
+from ledger_client.errors import KeyAway
 from ledger_client.formats.record import Event
 from ledger_client.messages import Sentence
 
@@ -61,7 +64,7 @@ class Journal:
     def __init__(self, store: Database, keys: Keys, rules: Rules, clock: Clock, epoch: bytes) -> None:
         self._committer = committer = Committer(store, keys, rules, clock, epoch)
         self._accounting, self._pending, self._queue = committer.accounting, committer.pending, committer.queue
-        self._store, self._clock, self._statement_key = store, clock, keys.statement
+        self._store, self._clock = store, clock
         self._read_before = False
         self._cuts = bool(store.batches.cuts())
         now = clock.schedule_ms()
@@ -100,7 +103,7 @@ class Journal:
         """Book one finished poll."""
         if not self._committer.poll(poll):
             return
-        if self._uncut() >= self.rules.seal_count:
+        if self._uncut() >= self.rules.seal_count and self._may_cut():
             self.cut()
         elif not self._read_before:
             self._read_before = True  # the first reading of an epoch does not wait for company
@@ -118,10 +121,17 @@ class Journal:
         """Take over another configuration (recording/config_change.py). Raises StoreError: nothing has changed."""
         self.flush()
         self.demand_recording()
+        self.demand_key()
         if self._queue.is_late():
             raise StoreError(Message("change-readings-wait"))
-        anchor_ms = take_over(self._committer, change)
-        self._statement_key = change.keys.statement
+        key = StatementKey(change.keys.statement, self._clock)
+        try:
+            with self._pending.signer.whole():
+                anchor_ms = take_over(self._committer, replace(change, keys=replace(change.keys, statement=key)))
+        except KeyAway as error:
+            self._committer.key_is_away(error)
+            raise StoreError(Message("change-key-away", why=error.sentence)) from None
+        self._committer.key = key
         return anchor_ms
 
     def last_moment(self, meter: str) -> int | None:
@@ -142,6 +152,17 @@ class Journal:
         trouble = self.trouble
         if trouble is not None:
             raise StoreError(Message("change-recording-stopped", why=trouble.sentence))
+
+    def demand_key(self) -> None:
+        """Raises StoreError while the statement key is away: what it is to sign now would wait. Any thread may ask."""
+        if (away := self._committer.key.away) is not None:
+            raise StoreError(Message("change-key-away", why=away.why))
+        if n := len(self._pending.waiting):
+            raise StoreError(Message("change-key-behind", n=n))
+
+    def key_away(self) -> Away | None:
+        """Since when the statement key has been away, and why; None: it is at hand. Any thread may ask."""
+        return self._committer.key.away
 
     def uncommitted_s(self) -> float:
         """How much longer than it may the oldest signed record has been waiting for its commit. Any thread may ask."""
@@ -166,10 +187,14 @@ class Journal:
         """When ``keep_time`` has something to do, by the schedule's clock."""
         if self.trouble is not None:
             return self._committer.retry_at_ms
-        deadlines = [self._last_cut_ms + self.rules.seal_every_ms, self._prune_at_ms]
+        deadlines = [self._prune_at_ms]
+        if self._committer.key_at_hand:
+            deadlines.append(self._last_cut_ms + self.rules.seal_every_ms)
+        else:
+            deadlines.append(self._clock.schedule_ms() + LOOK_MS * (self._committer.key.away is not None))
         if (commit_ms := self._pending.due_ms(self.rules.commit_every_ms)) is not None:
             deadlines.append(commit_ms)
-        if self._cuts and self.held is None:
+        if self._cuts and self.held is None and self._committer.key.away is None:
             return 0
         return min(deadlines)
 
@@ -180,7 +205,9 @@ class Journal:
             if now >= self._committer.retry_at_ms:
                 self._try_again(now)
             return
-        if sealing.due(
+        if self._pending.waiting and self._committer.key.away is None:
+            self._committer.sign_waiting()
+        if self._may_cut() and sealing.due(
             now_ms=now,
             last_ms=self._last_cut_ms,
             records=self._uncut(),
@@ -190,11 +217,11 @@ class Journal:
             self.cut()
         elif (commit_ms := self._pending.due_ms(self.rules.commit_every_ms)) is not None and now >= commit_ms:
             self.flush()
-        if self._cuts and self.held is None:
+        if self._cuts and self.held is None and self._committer.key.away is None:
             self._seal_next()
         if now >= self._space_at_ms and not self._pending:  # that is after a commit: none is made for the look
             self._mind_the_space(now)
-        if now >= self._clock_at_ms and self.trouble is None:
+        if now >= self._clock_at_ms and self.trouble is None and self._committer.key_at_hand:
             self._mind_the_clock(now)
         if now >= self._prune_at_ms:
             self._prune(now)
@@ -209,14 +236,25 @@ class Journal:
         except StoreError as error:
             log.warning("cannot continue the summaries of readings now: %s", error)
 
+    def _may_cut(self) -> bool:
+        """A cut waits for the events in front of it, unless the batch would grow too large."""
+        return self._committer.key_at_hand or self._uncut() >= MOST_BATCHES * self.rules.seal_count
+
     def cut(self) -> None:
-        """A batch ends here: commit what is pending, with each meter's coverage."""
-        astray = self._accounting.grids_astray()
+        """A batch ends here: commit what is pending, with each meter's coverage. While the statement key is away the
+        gateway's own events of a cut are left to the next one."""
+        at_hand = self._committer.key_at_hand
+        astray = self._accounting.grids_astray() if at_hand else {}
         now, grids = self._queue.now(), self._accounting.named(astray)
-        rows = [*self._committer.coverage(now), *self._signed(schedule(grids), now)]
-        another_day = self.announced.another_day(now.time_ms)
+        another_day = at_hand and self.announced.another_day(now.time_ms)
         events = self._committer.configuration({"at": "day"}, self.rules, grids=grids) if another_day else []
-        behind = self._signed(events, now)
+        try:
+            with self._pending.signer.whole():
+                rows = [*self._committer.coverage(now), *self._signed(schedule(grids), now)]
+                behind = self._signed(events, now)
+        except KeyAway as error:
+            self._committer.key_is_away(error)
+            return
         if self._committer.write(rows, cut=True, grids=grids, behind=behind):
             self._committer.uncut = 0
             self._cuts, self._last_cut_ms = True, self._clock.schedule_ms()
@@ -246,12 +284,17 @@ class Journal:
 
     def _seal_cuts(self, until_ms: int) -> None:
         while self._cuts and self.held is None and self.trouble is None and self._clock.schedule_ms() < until_ms:
+            if self._committer.key.away is not None:
+                return
             self._seal_next()
 
     def _seal_next(self) -> None:
         """Seal the oldest cut."""
         try:
-            self._cuts = sealing.seal_next(self._store, self.rules.issuer(self._statement_key), self._clock.now_ms())
+            self._cuts = sealing.seal_next(self._store, self.rules.issuer(self._committer.key), self._clock.now_ms())
+        except KeyAway as error:
+            self._committer.key_is_away(error)
+            return
         except StoreError as error:
             self._committer.stop_recording(error)
             return
@@ -298,7 +341,7 @@ class Journal:
             path, used_bytes, limit_bytes = str(self._store.path), room.used, room.limit
             full = Message("store-limit-reached", path=path, used_bytes=used_bytes, limit_bytes=limit_bytes)
             self._committer.stop_recording(DiskFull(full))
-        elif factor != self._accounting.factor:
+        elif factor != self._accounting.factor and self._committer.key_at_hand:
             self._record_every(factor, room)
 
     def _record_every(self, factor: int, room: disk_space.Space) -> None:
@@ -313,55 +356,26 @@ class Journal:
         rulers = self._accounting.grids_thinned(factor)
         grids = self._accounting.named(rulers)
         events = [*spread(Event(PERIOD, facts), {"grids": by_meter(grids)}), *alarms]
-        rows = [*self._committer.coverage(now), *self._signed(events, now)]
+        try:
+            with self._pending.signer.whole():
+                rows = [*self._committer.coverage(now), *self._signed(events, now)]
+        except KeyAway as error:
+            self._committer.key_is_away(error)
+            return
         if self._committer.write(rows, coverage=True, grids=grids):
             log.warning("%s", sentence)
             self._accounting.factor = factor
             self._committer.uncut += len(events)
             self._accounting.take(rulers)
 
-    # — when the system's clock becomes good, or is set —
-
     def _mind_the_clock(self, now: int) -> None:
-        """Bring record times back to the system's clock, by a signed event with both."""
+        """Bring record times back to the system's clock."""
         self._clock_at_ms, most_ms = now + CLOCK_EVERY_MS, self._accounting.series_lag_ms()
         if self._clock.correction() is None or self._queue.is_late(most_ms):
             return
         self.flush()  # may take long: only then is it seen what there is to correct
-        before, change = Timestamp.now(self._clock), self._clock.correction()
-        if change is None or self.trouble is not None or self._queue.is_late(most_ms):
-            return
-        self._clock.turn(change)
-        log.warning("clock corrected: record times go from %d to %d ms", change.before_ms, change.after_ms)
-        rulers = self._accounting.grids_from_now()
-        grids = self._accounting.named(rulers)
-        self._accounting.unnoted += grids  # noted with the first commit that succeeds
-        self._accounting.take(rulers)
-        tables: dict[str, Mapping[str, Any]] = {"stopped": self._stopped(change), "grids": by_meter(grids)}
-        events = spread(Event(CLOCK, self._clock_facts(change)), tables)
-        self._pending.sign_again(MeterEvent(GATEWAY, event) for event in events)  # with the commit of the grids
-        coverage, after = self._committer.coverage(before), Timestamp.now(self._clock)
-        if self._committer.write([*coverage, *self._signed(events, after)], coverage=True):
-            self._committer.uncut += len(events)
-
-    def _stopped(self, change: Correction) -> dict[str, int]:
-        """Polls by meter that were due while the gateway was off, of an epoch that is dated by a change."""
-        if not change.dates:
-            return {}
-        began_ms = change.after_ms - change.up_ms
-        return {m: n for m, t in self._committer.tails.items() if t is not None and (n := stopped_polls(t, began_ms))}
-
-    def _clock_facts(self, change: Correction) -> dict[str, Any]:
-        """Record times before and after at one moment of the epoch; of an epoch that is dated by it, when it began."""
-        letter, error_ms = self._clock.letter()
-        facts = {"before": change.before_ms, "after": change.after_ms, "up": change.up_ms, "clock": letter}
-        if error_ms is not None:
-            facts["error"] = error_ms
-        if change.course.slow:
-            facts["tenths"] = SLOWED
-        if change.dates:
-            facts["began"] = change.after_ms - change.up_ms
-        return facts
+        if self.trouble is None and not self._queue.is_late(most_ms):
+            correct_clock(self._committer)
 
     def _prune(self, now: int) -> None:
         self._prune_at_ms = now + PRUNE_EVERY_MS

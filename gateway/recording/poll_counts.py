@@ -41,16 +41,17 @@ class Accounting:
         """The end of each meter's coverage, in record time."""
         return {meter: counter.to_ms for meter, counter in self.counters.items()}
 
-    def grid(self, due_ms: int, every_ms: int, covered_to_ms: int) -> RecordingGrid:
-        """A grid by the clock's course, for the polls from ``due_ms`` on; that has not gone by, for a course says
-        nothing true of the time before it began."""
-        time_ms = max(self._clock.record_ms(due_ms), covered_to_ms)
-        return RecordingGrid(due_ms, every_ms, time_ms, self._clock.slowed(every_ms))
+    def grid(self, due_ms: int, every_ms: int, covered_to_ms: int, clock: Clock | None = None) -> RecordingGrid:
+        """A grid by the clock's course (or that of ``clock``), for the polls from ``due_ms`` on; that has not gone by,
+        for a course says nothing true of the time before it began."""
+        clock = clock or self._clock
+        time_ms = max(clock.record_ms(due_ms), covered_to_ms)
+        return RecordingGrid(due_ms, every_ms, time_ms, clock.slowed(every_ms))
 
-    def grids_from_now(self) -> dict[str, RecordingGrid]:
-        """Each meter's grid by the clock's course, for the polls that are due from now on."""
+    def grids_from_now(self, clock: Clock | None = None) -> dict[str, RecordingGrid]:
+        """Each meter's grid by the clock's course (or that of ``clock``), for the polls that are due from now on."""
         now = self._clock.schedule_ms()
-        return {meter: self.grid(*counter.ahead(now)) for meter, counter in self.counters.items()}
+        return {meter: self.grid(*counter.ahead(now), clock) for meter, counter in self.counters.items()}
 
     def grids_astray(self) -> dict[str, RecordingGrid]:
         """The grids from now on of meters whose grid in force has gone astray: nine tenths of most periods are no whole

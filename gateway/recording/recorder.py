@@ -24,6 +24,7 @@ from gateway.recording.heard import Standing
 from gateway.recording.journal import Journal
 from gateway.recording.pending import breaks_alone
 from gateway.recording.rules import Rules
+from gateway.recording.statement_key import Away
 from gateway.records import MeterEvent, PollResult, Timestamp, Token
 from gateway.storage.database import Database
 from gateway.storage.writer import T, answer
@@ -102,6 +103,15 @@ class Recorder:
     def demand_recording(self) -> None:
         """Raises StoreError while nothing can be recorded: no change could be taken over now."""
         self._journal.demand_recording()
+
+    def demand_key(self) -> None:
+        """Raises StoreError while the statement key is away: what it is to sign now would wait."""
+        self._journal.demand_key()
+
+    @property
+    def key_away(self) -> Away | None:
+        """Since when the statement key has been away, and why; None: it is at hand."""
+        return self._journal.key_away()
 
     def change(self, change: Change) -> Future[int]:
         """Take over another configuration, in order with the polls: the anchor of what is read anew

@@ -6,11 +6,13 @@ not committed yet; ``rewind`` takes it back when a commit fails, so that no numb
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from gateway.config.device_keys import Keys
 from gateway.process.failpoints import failpoint
 from gateway.records import GATEWAY, SignedRecord, StoredRecord, Timestamp, Token
+from ledger_client.errors import KeyAway
 from ledger_client.formats.cose_key import Signer as Key
 from ledger_client.formats.record import Claims, Coverage, Event, ReadingWriter, record_hash, sign_record
 from ledger_client.formats.senml import Reading
@@ -63,6 +65,19 @@ class Signer:
     def rewind(self, position: Mapping[str, _Link]) -> None:
         """Forget what was signed since ``position``: it was never committed or shown."""
         self._links = dict(position)
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """What is signed in the block is signed whole or not at all: where the statement key turns out to be away
+        (KeyAway, which is raised on), chains, times and keys stand as before."""
+        links, last, keys = self.position(), self._last, self._keys
+        try:
+            yield
+        except KeyAway:
+            self.rewind(links)
+            self.sign_with(keys)
+            self._last = last
+            raise
 
     def in_order(self, stamp: Timestamp) -> Timestamp:
         """The stamp of what is signed next: of what was stamped before the last that was signed, it has the time of

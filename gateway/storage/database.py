@@ -28,7 +28,7 @@ from gateway.storage.elsewhere_tables import SealedElsewhere
 from gateway.storage.feed_tables import Feeds
 from gateway.storage.files import log_path, missing
 from gateway.storage.heard_table import HeardTokens
-from gateway.storage.key_table import ReplacedKeys
+from gateway.storage.key_table import ReplacedKeys, UnsignedEvents
 from gateway.storage.notice_table import Notices
 from gateway.storage.poll_tables import PollHours
 from gateway.storage.record_tables import Epochs, Readings, Records
@@ -96,6 +96,7 @@ class Database:
         self.batches, self.elsewhere = Batches(self, self.repairs), SealedElsewhere(self, self.repairs)
         self.polls = PollHours(self)
         self.heard, self.replaced_keys = HeardTokens(self), ReplacedKeys(self)
+        self.unsigned_events = UnsignedEvents(self)
         self.anchors, self.feeds = Anchors(self, self.batches), Feeds(self, self.records)
         self.notices = Notices(self, self.alarms)
 

@@ -1,16 +1,18 @@
-"""Replaced keys table: the keys that a ``keys`` event has replaced, for ever. The gateway signs nothing with one again.
+"""Tables of keys: those that a ``keys`` event has replaced, for ever, and the events that wait for the statement key.
 
-A row is written by the transaction of its event. Where the rows are lost or older than the table, the events have them.
+The gateway signs nothing with a replaced key again. A row is written by the transaction of its event. Where the rows
+are lost or older than the table, the events have them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from gateway.records import GATEWAY, KEYS
+from gateway.records import GATEWAY, KEYS, MeterEvent
 from gateway.storage.rows import Connection
 from ledger_client.errors import LedgerClientError
+from ledger_client.formats import cbor
 from ledger_client.formats.record import Event, parse_record
 
 NOTE_REPLACED: Final = "INSERT OR IGNORE INTO replaced_keys (owner, kid, replaced_ms) VALUES (?, ?, ?)"
@@ -45,6 +47,28 @@ class ReplacedKeys:
             "SELECT time_ms, data FROM records WHERE meter = ? AND kind = 'event' ORDER BY id", GATEWAY
         )
         self.note(list(replaced_by((int(time_ms), bytes(data)) for time_ms, data in events)))
+
+
+class UnsignedEvents:
+    """Events of the gateway that wait for its key, in the order in which they are to be signed. No evidence: nothing
+    proves them, so a recovery leaves them out."""
+
+    def __init__(self, sql: Connection) -> None:
+        self._sql = sql
+
+    def all(self) -> list[MeterEvent]:
+        """Every event that waits, the first one first."""
+        rows = self._sql.all("SELECT event, data FROM unsigned_events ORDER BY id")
+        return [MeterEvent(GATEWAY, Event(str(name), cbor.decode(bytes(data)))) for name, data in rows]
+
+    def keep(self, before: Sequence[MeterEvent], waiting: Sequence[MeterEvent]) -> None:
+        """These wait now, where ``before`` waited. With a commit."""
+        known = len(before)
+        if list(waiting[:known]) != list(before):
+            self._sql.run("DELETE FROM unsigned_events")
+            known = 0
+        rows = ((item.event.name, cbor.encode(dict(item.event.fields))) for item in waiting[known:])
+        self._sql.run_each("INSERT INTO unsigned_events (event, data) VALUES (?, ?)", rows)
 
 
 def replaced_by(events: Iterable[tuple[int, bytes]]) -> Iterator[ReplacedKey]:

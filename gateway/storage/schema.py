@@ -31,7 +31,7 @@ def migrate(db: Database) -> None:
 
 def _0010_first_release(db: Database) -> None:
     """The tables of release 0.1.0."""
-    for make in (_records, _sealing, _append_only, _repairs, _views, _registers_and_heard, _replaced_keys):
+    for make in (_records, _sealing, _append_only, _repairs, _views, _registers_and_heard, _keys):
         make(db)
 
 
@@ -183,10 +183,13 @@ def _registers_and_heard(db: Database) -> None:
     db.execute("CREATE UNIQUE INDEX heard_by_token ON heard (meter, label, part, digest)")
 
 
-def _replaced_keys(db: Database) -> None:
-    """Which keys were replaced: whose each was, and when another one took its place."""
+def _keys(db: Database) -> None:
+    """Which keys were replaced: whose each was, and when another one took its place. ``unsigned_events``: events of the
+    gateway that wait for its key, in order."""
     row = {"owner": str, "kid": bytes, "replaced_ms": int}
     db["replaced_keys"].create(row, pk=("owner", "kid"), not_null={"replaced_ms"})  # type: ignore[union-attr]
+    event = {"id": int, "event": str, "data": bytes}
+    db["unsigned_events"].create(event, pk="id", not_null={"event", "data"})  # type: ignore[union-attr]
 
 
 def _refuse(why: str) -> str:
@@ -218,6 +221,6 @@ NAMES = frozenset(GUARDS) | {
     "pruned", "notes", "repairs", "lost_records", "lost_places", "records_by_name", "records_by_meter",
     "coverage_by_meter", "events_by_meter", "batches_by_last", "anchors_open", "schedules_by_meter", "summaries",
     "summary_forms", "alarms", "alarms_open", "cursors", "gaps", "notices", "marks", "marked",
-    "heard", "heard_by_token", "replaced_keys", "poll_hours", "polls_counted",
+    "heard", "heard_by_token", "replaced_keys", "unsigned_events", "poll_hours", "polls_counted",
 }  # fmt: skip
 """What a database of today's version holds."""

@@ -34,6 +34,7 @@ RULES = {
             "configuration",
             "data-changed",
             "equivocation",
+            "events-left-out",
             "keys",
             "meter-exchange",
             "ratio-changed",

@@ -26,11 +26,13 @@ from gateway.recording.config_change import Change
 from gateway.recording.coverage import CoverageCounter
 from gateway.recording.recorder import Recorder
 from gateway.recording.rules import Rules
-from gateway.records import PollResult, Timestamp
+from gateway.records import ALARM, GATEWAY, PollResult, Timestamp
 from gateway.storage.capacity import disk_space
 from gateway.storage.database import Database
-from ledger_client.formats.record import Coverage, parse_record
+from ledger_client.formats.cose_key import load_private_key
+from ledger_client.formats.record import Coverage, Event, parse_record
 from ledger_client.formats.senml import Quality, Reading, Value
+from tests.support.away_key import AwayKey
 from tests.support.books import check_books
 from tests.support.samples import Machine
 from tests.support.timely import check_times
@@ -103,19 +105,27 @@ class Sender:
 
 @dataclass
 class History:
-    """One history; ``run`` it. ``done``: what befell it, and how often."""
+    """One history; ``run`` it. ``done``: what befell it, and how often. ``away``: the statement key is in a token, too,
+    which stops and goes on."""
 
     loaded: Config
     chance: random.Random
+    away: bool = False
     machine: Machine = field(default_factory=Machine)
     epochs: int = 0
     done: Counter[str] = field(default_factory=Counter)
+    said: int = 0
+    """Events of the gateway, numbered in their ``line``, that were handed to a recorder."""
     _wrong_ms: int = 0
 
     def run(self, epochs: int) -> None:
         """``epochs``, each of which ends by a kill or a stop; then the books hold."""
         series = self.chance.random() < SERIES_SHARE
         self._rules, self._keys = _with_periods(Rules.of(self.loaded), series=series), load_keys(self.loaded)
+        if self.away:
+            key = load_private_key(self.loaded.keys / "statement.pem")
+            self._token = AwayKey(key=key)
+            self._keys = replace(self._keys, statement=self._token)
         for old in self.loaded.data.glob("*"):
             old.unlink()
         for _ in range(epochs):
@@ -133,6 +143,16 @@ class History:
                 self._set_clock()
         check_books(self.loaded)
         check_times(self.loaded)
+        self._check_events()
+
+    def _check_events(self) -> None:
+        """No event of the gateway was signed twice, and each in its turn."""
+        store = Database(self.loaded.database, read_only=True)
+        bodies = [parse_record(row.data).body for row in store.records.rows(1, 1 << 60) if row.meter == GATEWAY]
+        store.close()
+        alarms = [body.fields for body in bodies if isinstance(body, Event) and body.name == ALARM]
+        numbers = [int(fields["line"]) for fields in alarms if fields["code"] == "clock"]
+        assert numbers == sorted(set(numbers)), "events of the gateway are out of order, or doubled"
 
     def end(self) -> None:
         """One more epoch, which ends in order: all that was recorded is covered and sealed."""
@@ -145,6 +165,9 @@ class History:
         self.store.close()
 
     def _open(self) -> None:
+        if self.away:
+            self._token.go_on()  # a start waits for it
+            self._token.waits = lambda: self._passes(5.0)
         self.store = FrailStore(self.loaded.database, self.machine)
         self.clock = self.machine.clock(self.store.records.latest_ms())
         self.epochs += 1
@@ -183,6 +206,7 @@ class History:
             (self._frail, 4),
             (self._thin, 1),
             (self._change, 1),
+            *([(self._token_turns, 5), (self._event, 4)] if self.away else []),
         ]
         if self._slow_start:
             self._fall_silent()
@@ -299,6 +323,20 @@ class History:
         coming = [(self.chance.choice(fates), self.chance.choice(seconds)) for _ in range(self.chance.randint(1, 4))]
         self.done["disk frail"] += any(fate not in ("good", "killed before", "killed behind") for fate, _ in coming)
         self.store.fates += coming
+
+    def _token_turns(self) -> None:
+        """The token stops, at once or within the next signatures, or goes on."""
+        if self.chance.random() < 0.4:
+            self._token.go_on()
+        else:
+            self._token.stop(self.chance.choice((0, 0, 1, 2, 5)), known=self.chance.random() < 0.3)
+            self.done["key stopped"] += 1
+
+    def _event(self) -> None:
+        """Something that the gateway itself signs."""
+        self.said += 1
+        facts = {"code": "clock", "line": f"{self.said}", "text": "by chance", "raised": True}
+        self.recorder.happened(GATEWAY, Event(ALARM, facts))
 
     def _thin(self) -> None:
         factor = self.chance.choice((1, 2, 5, 10))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.clock import Clock, KernelClock
-from gateway.config.device_keys import load_keys, make_missing
+from gateway.config.device_keys import Keys, load_keys, make_missing
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.recording.journal import Journal
@@ -129,6 +129,7 @@ class Hands:
         machine: Machine | None = None,
         epoch: bytes = EPOCH,
         store: Callable[[Path], Database] = Database,
+        keys: Keys | None = None,
         **changes: Any,
     ) -> None:
         self.machine = machine or Machine()
@@ -136,7 +137,7 @@ class Hands:
         self.clock = self.machine.clock(self.store.records.latest_ms())
         rules = replace(Rules.of(loaded), **{"seal_every_ms": 60_000, **changes})
         assert set(rules.periods_ms.values()) == {self.EVERY_MS}
-        self.journal = Journal(self.store, load_keys(loaded), rules, self.clock, epoch)
+        self.journal = Journal(self.store, keys or load_keys(loaded), rules, self.clock, epoch)
         self.anchor_ms = self.journal.open()
         self.polls = 0
 

@@ -43,6 +43,8 @@ KINDS = {
     "series": ("messages",),
 }
 """By what a history tells that something befell it."""
+KEY = {"key": ("key stopped",)}
+"""The same where the statement key is in a token."""
 ENDS = "killed", "stopped", "start again"
 
 
@@ -54,12 +56,14 @@ class Lived(NamedTuple):
     findings: list[tuple[str, str]]
 
 
-def run(histories: int = 2000, seed: int = 0, processes: int = 2) -> dict[str, object]:
-    """Histories of ``seed``, ``seed`` + 1 …, in so many processes."""
+def run(histories: int = 2000, seed: int = 0, processes: int = 2, *, token: bool = False) -> dict[str, object]:
+    """Histories of ``seed``, ``seed`` + 1 …, in so many processes; with the statement key in a ``token`` that stops and
+    goes on."""
+    befalls = KINDS | (KEY if token else {})
     began, done, kinds, found = time.monotonic(), Counter[str](), Counter[str](), list[dict[str, object]]()
-    for lived in sorted(_all_of(range(seed, seed + histories), processes)):
+    for lived in sorted(_all_of(range(seed, seed + histories), processes, token)):
         done += lived.done
-        kinds.update(kind for kind, names in KINDS.items() if any(lived.done[name] for name in names))
+        kinds.update(kind for kind, names in befalls.items() if any(lived.done[name] for name in names))
         found += [{"seed": lived.seed, "code": code, "text": text} for code, text in lived.findings]
     for each in found[:20]:
         print(f"found: {each}", file=sys.stderr)
@@ -68,27 +72,27 @@ def run(histories: int = 2000, seed: int = 0, processes: int = 2) -> dict[str, o
         "seed": seed,
         "findings": len(found),
         "findings_of": found,
-        "kinds": {kind: kinds[kind] for kind in KINDS},
+        "kinds": {kind: kinds[kind] for kind in befalls},
         "ends": {end: done[end] for end in ENDS},
         "seconds": time.monotonic() - began,
     }
 
 
-def _all_of(seeds: range, processes: int) -> Iterator[Lived]:
+def _all_of(seeds: range, processes: int, token: bool) -> Iterator[Lived]:
     portions = [seeds[n : n + PORTION] for n in range(0, len(seeds), PORTION)]
     if processes == 1:
         for portion in portions:
-            yield from _portion(portion)
+            yield from _portion(portion, token)
         return
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        for work in as_completed([pool.submit(_portion, portion) for portion in portions]):
+        for work in as_completed([pool.submit(_portion, portion, token) for portion in portions]):
             yield from work.result()
 
 
-def _portion(seeds: Iterable[int]) -> list[Lived]:
+def _portion(seeds: Iterable[int], token: bool) -> list[Lived]:
     with _quiet(), tempfile.TemporaryDirectory() as name:
         loaded, files = site(Path(name) / "site"), Path(name) / "files"
-        return [_lived(History(loaded, random.Random(seed)), seed, files) for seed in seeds]
+        return [_lived(History(loaded, random.Random(seed), token), seed, files) for seed in seeds]
 
 
 @contextmanager

@@ -37,6 +37,7 @@ LATELY: dict[str, list[dict[str, Any]]] = {
         {"code": "line-down", "line": "bus", "reason": "over", "message": "shelf-ended", "facts": {}},
     ],
     "data-changed": [{"label": "20260101", "part": 1}],
+    "events-left-out": [{"events": 1, "since": 5}],
     "equivocation": [{"ledger": "demo-ledger", "batch": 3, "theirs": HASH}],
     "keys": [{"owner": "gateway", "key": HASH}],
     "ratio-changed": [{"ratios": {"ct": {"before": "40", "now": "50"}}}],
@@ -156,4 +157,5 @@ def test_every_kind_of_event_that_the_gateway_can_write_has_a_rule() -> None:
         "gateway.alarms.events",
         "gateway.commissioning.record.submit",
         "gateway.recording.announcements",
+        "gateway.storage.key_table",
     }
