@@ -43,7 +43,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "benchmarks.streams": ("hj212",),
     "benchmarks.truth": ("dlt645-truth", "fieldbus-truth", "passive"),
     "tests.campaigns.dishonest": ("dishonest",),
-    "tests.campaigns.endurance": ("books", "outage", "soak"),
+    "tests.campaigns.endurance": ("books", "hsm-away", "outage", "soak"),
     "tests.campaigns.failures": ("crash", "torn-disk"),
     "tests.campaigns.fleet": ("fleet-kills",),
     "tests.campaigns.honest": ("honest-histories",),

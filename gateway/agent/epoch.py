@@ -31,6 +31,7 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError, StartAgain
 from gateway.evidence.key_match import demand_not_replaced
 from gateway.fieldbus.specs import FieldLine
+from gateway.messages.message import Message
 from gateway.process import control_server
 from gateway.process.sd_notify import Manager
 from gateway.process.threads import trim_heap
@@ -41,6 +42,7 @@ from gateway.runtime.context import FeedStates, GatewayContext
 from gateway.runtime.loop_lag import LoopHealth
 from gateway.startup.preflight import Ready
 from gateway.storage.database import Database
+from ledger_client.errors import KeyAway
 from ledger_client.formats.record import Event
 
 log = logging.getLogger("meterseal.agent")
@@ -135,6 +137,8 @@ class Epoch:
         except StartAgain as error:
             error.waiting += waiting
             raise
+        except KeyAway as error:
+            raise GatewayError(Message("token-away-at-epoch", why=error.sentence)) from None
         forget(config.data)
         recorder.start()
         for meter, event in waiting:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from gateway.agent.epoch import begin
 from gateway.config.device_keys import load_keys
 from gateway.config.model import Config
+from gateway.config.token_key import wait_for_key
 from gateway.errors import ConfigError, GatewayError, StartAgain
 from gateway.process import instance_lock
 from gateway.process.sd_notify import Manager
@@ -38,6 +41,7 @@ async def run(config: Config) -> None:
     share_heap()
     switch_often()
     instance_lock.demand_free(config.data)
+    wait_for_key(config, time.monotonic, time.sleep, partial(log.warning, "%s"))
     ready = prepare(config, may_be_missing=True)
     line_plan.refuse(config.path, ready.plans)
     allow_files(ready.specs)

@@ -14,7 +14,16 @@ from typing import Literal
 
 from gateway.commissioning.key_receipts import receipts_until
 from gateway.commissioning.site_init import end_in_trust, trust_next
-from gateway.config.device_keys import REQUEST_FILE, enrol_request, key_files, load_keys, write_request
+from gateway.config import token_key
+from gateway.config.device_keys import (
+    REQUEST_FILE,
+    enrol_request,
+    key_fault,
+    key_files,
+    key_names,
+    load_keys,
+    write_request,
+)
 from gateway.config.key_folder import (
     STATEMENT,
     FormerKey,
@@ -28,7 +37,7 @@ from gateway.config.key_folder import (
     write_former,
 )
 from gateway.config.model import Config
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import GatewayError
 from gateway.evidence.key_match import listed_as_replaced
 from gateway.messages.message import Message
 from gateway.process.file_owner import as_its_folder, demand_folder
@@ -133,7 +142,7 @@ def _to_retire(config: Config, kid: str) -> FormerKey:
 @contextmanager
 def _alone(config: Config, name: str = STATEMENT) -> Iterator[None]:
     """One command at a time; raises GatewayError where nobody has that name."""
-    if name not in key_files(config):
+    if name not in key_names(config):
         meters = tuple(config.meters)
         raise GatewayError(Message("rotate-no-owner", name=name, meters=meters, config=str(config.path)))
     demand_folder(config.keys, "keys")
@@ -143,10 +152,12 @@ def _alone(config: Config, name: str = STATEMENT) -> Iterator[None]:
 
 
 def _present(config: Config, name: str) -> Signer:
+    if name not in key_files(config):
+        raise GatewayError(Message("rotate-in-token", key=str(token_key.named(config)), config=str(config.path)))
     keys = load_keys(config)
     key = keys.statement if name == STATEMENT else keys.meters[name]
     if (why := listed_as_replaced(config, name, key.public.kid)) is not None:
-        raise ConfigError(key_files(config)[name], "", why)
+        raise key_fault(config, name, why)
     return key
 
 

@@ -10,7 +10,7 @@ from textwrap import indent
 from gateway.config.device_keys import (
     REQUEST_FILE,
     STATEMENT,
-    key_files,
+    key_names,
     load_keys,
     make_missing,
     public_entries,
@@ -198,7 +198,7 @@ def init(folder: Path, site: NewSite) -> list[Path]:
 def add_to_trust(config: Config, made: Iterable[str], now_s: int) -> None:
     """Addition of new keys to the trust file; where there is none, it is made with every key. Raises ConfigError."""
     new = not is_there(config.trust)
-    names = list(key_files(config)) if new else list(made)
+    names = key_names(config) if new else list(made)
     if not names:
         return
     head = trust_head([entry.name for entry in config.document.ledger]) if new else ""

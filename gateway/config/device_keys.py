@@ -1,8 +1,8 @@
 """Device keys in files: one private key a meter plus the gateway's statement key, PKCS#8, readable by the owner only.
 
-Reads and makes ``<keys>/<meter>.pem`` and ``<keys>/statement.pem``; the public halves go into the enrolment request
-``gateway.enrol`` beside them, and into the trust file, as ``[[key]]`` entries (EVIDENCE §8). Next and replaced keys are
-in config/key_folder.py.
+Reads and makes ``<keys>/<meter>.pem`` and ``<keys>/statement.pem``; a token may have the statement key instead
+(token_key.py). The public halves go into the enrolment request ``gateway.enrol`` beside them, and into the trust file,
+as ``[[key]]`` entries (EVIDENCE §8). Next and replaced keys are in config/key_folder.py.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.config import token_key
 from gateway.config.key_folder import STATEMENT as STATEMENT
 from gateway.config.key_folder import FormerKey, former_keys, next_key, replaced_file
 from gateway.config.model import Config
@@ -47,16 +48,38 @@ def load_site_trust(config: Config) -> Trust:
     return trust
 
 
+def key_names(config: Config) -> list[str]:
+    """The name of each key: ``statement`` (reserved) and every configured meter."""
+    return [STATEMENT, *config.meters]
+
+
 def key_files(config: Config) -> dict[str, Path]:
-    """Path of each key by name: ``statement`` (reserved) and every configured meter."""
-    return {name: config.keys / f"{name}.pem" for name in (STATEMENT, *config.meters)}
+    """Path of each key by name, but for a statement key in a token."""
+    names = key_names(config) if token_key.named(config) is None else config.meters
+    return {name: config.keys / f"{name}.pem" for name in names}
+
+
+def key_fault(config: Config, name: str, what: messages.Sentence) -> ConfigError:
+    """What is wrong with a key, with the place where it stands: its file, or the key of the configuration that names
+    its token."""
+    path = key_files(config).get(name)
+    return ConfigError(config.path, "gateway, statement_key", what) if path is None else ConfigError(path, "", what)
+
+
+def statement_key(config: Config) -> Signer:
+    """The statement key alone, from its file or its token. Raises KeyFileError, or GatewayError for a token."""
+    if token_key.named(config) is not None:
+        return token_key.loaded(config)
+    return load_private_key(key_files(config)[STATEMENT])
 
 
 def load_keys(config: Config) -> Keys:
-    """Every key that the configuration needs. Raises ConfigError: missing, readable by others, not a key."""
+    """Every key that the configuration needs. Raises ConfigError: missing, readable by others, not a key; GatewayError:
+    the token with the statement key does not answer now."""
     demand_folder(config.keys, "keys")
     loaded = {name: _load(config, name, path) for name, path in key_files(config).items()}
-    return Keys(loaded.pop(STATEMENT), loaded)
+    statement = loaded.pop(STATEMENT, None)
+    return Keys(token_key.loaded(config) if statement is None else statement, loaded)
 
 
 def _load(config: Config, name: str, path: Path) -> Signer:
@@ -84,6 +107,8 @@ def make_missing(config: Config, now_s: int, identities: Mapping[str, str] | Non
         config.keys.mkdir(mode=0o700, parents=True)
         as_its_folder(config.keys)
     made = []
+    if token_key.named(config) is not None and token_key.make_key(config):
+        made.append(STATEMENT)
     for name, path in key_files(config).items():
         if not is_there(path):
             save_private_key(path, PrivateKey.generate())

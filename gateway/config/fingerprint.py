@@ -18,6 +18,7 @@ from gateway.devices.points import Profile
 from ledger_client.formats import cbor
 
 _LATER_OF_DOCUMENT = ("notify",)
+_LATER_OF_GATEWAY = ("statement_key", "pkcs11_module", "pin_file")
 _LATER_OF_BUS = ("listen", "from_", "hello", "heartbeat", "timezone", "passive", "tls", "ca", "cert", "key", "databits")
 _LATER_OF_METER = ("password", "clock_limit", "word_order", "reversed", "limits")
 _LATER_OF_WEB = ("metrics_values",)
@@ -50,6 +51,7 @@ def fingerprint(
     feeds = [_feed(stated) for stated in document["feed"]]
     found = {
         **_without_unused(document, _LATER_OF_DOCUMENT),
+        "gateway": _without_unused(document["gateway"], _LATER_OF_GATEWAY),
         "feed": feeds,
         "web": document["web"] and _without_unused(document["web"], _LATER_OF_WEB),
         "bus": [_bus(path, *pair, profiles) for pair in zip(document["bus"], buses, strict=True)],

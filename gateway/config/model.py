@@ -34,9 +34,30 @@ class Gateway(Model):
     data: str = "data"
     keys: str = "keys"
     trust: str = "trust.toml"
+    statement_key: str | None = None
+    pkcs11_module: str | None = None
+    pin_file: str | None = None
     timezone: TimeZone = "UTC"
     latitude: Latitude | None = None
     longitude: Longitude | None = None
+
+    @model_validator(mode="after")
+    def _whole_token(self) -> Self:
+        """A key in a token needs its module and its PIN, and these belong to such a key."""
+        stated = {"statement_key": self.statement_key, "pkcs11_module": self.pkcs11_module, "pin_file": self.pin_file}
+        missing = [key for key, text in stated.items() if text is None]
+        if 0 < len(missing) < len(stated):
+            raise Unfit(Message("config-token-incomplete"), key=missing[0])
+        if self.statement_key is not None and self.pkcs11_module is not None:
+            from ledger_client.tokens.uri import KeyUriError, TokenUri
+
+            try:
+                TokenUri.parse(self.statement_key)
+            except KeyUriError as error:
+                raise Unfit(error.what, key="statement_key") from None
+            if not self.pkcs11_module.startswith("/"):
+                raise Unfit(Message("config-token-module"), key="pkcs11_module")
+        return self
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.config.device_keys import REQUEST_FILE, STATEMENT, key_files
+from gateway.config import token_key
+from gateway.config.device_keys import REQUEST_FILE, STATEMENT, key_fault, key_files, key_names
 from gateway.doctor.check import CheckContext, Finding, error_message
 from gateway.errors import GatewayError
 from gateway.evidence.key_match import listed_as_replaced, of_other_owner, replaced
@@ -21,13 +22,15 @@ SOON_S = 30 * 86_400
 
 
 def keys(case: CheckContext) -> Iterator[Finding]:
-    """Check that every private key exists, was not replaced, and is listed and valid in the trust file."""
+    """Check that every private key exists or is in its token, was not replaced, and is listed and valid in the trust
+    file."""
     if case.trust_trouble is not None:
         yield Finding("trust file", "bad", error_message(case.trust_trouble))
     good, bad = 0, False
-    for name, path in key_files(case.config).items():
-        finding = _key(case, name, path)
-        good += finding is None
+    for name in key_names(case.config):
+        path = key_files(case.config).get(name)
+        finding = _token(case) if path is None else _key(case, name, path)
+        good += finding is None and path is not None
         if finding is not None:
             bad = bad or finding.result == "bad"
             yield finding
@@ -37,6 +40,34 @@ def keys(case: CheckContext) -> Iterator[Finding]:
             yield Finding("keys", "ok", Message("keys-good-and-trusted", n=good, folder=folder, trust=trust))
         else:
             yield Finding("keys", "ok", Message("keys-good", n=good, folder=folder))
+    yield from _claims(case)
+
+
+def _claims(case: CheckContext) -> Iterator[Finding]:
+    """Say where the statement key is kept if that is a token, and what the token says of it, which proves nothing."""
+    uri = token_key.named(case.config)
+    if uri is None:
+        return
+    try:
+        said = token_key.loaded(case.config).claims
+    except GatewayError:  # the check of the keys reports it
+        return
+    stated = tuple(f"{name} {'yes' if value else 'no'}" for name, value in sorted(said.items()))
+    yield Finding("keys", "ok", Message("key-in-token", key=uri, claims=stated), {"claims": dict(said)})
+
+
+def _token(case: CheckContext) -> Finding | None:
+    """The statement key in its token."""
+    try:
+        key = token_key.loaded(case.config)
+    except GatewayError as error:
+        return Finding("keys", "bad", error_message(error))
+    if case.store is not None:
+        with suppress(GatewayError):  # the check of the database reports it
+            for _, why in replaced(case.config, {STATEMENT: key.public.kid}, case.store):
+                return Finding("keys", "bad", Message("key-file-of-other", path=str(case.config.path), what=why))
+    whose = Message("key-of-statement")
+    return _believed(case, case.trust, whose, STATEMENT, key) if case.trust is not None else None
 
 
 def _key(case: CheckContext, name: str, path: Path) -> Finding | None:
@@ -62,7 +93,7 @@ def _believed(case: CheckContext, trust: Trust, whose: Message, name: str, key: 
     role, meter = ("statement", None) if name == STATEMENT else ("meter", name)
     entry = trust.find(role, gateway=config.gateway_id, meter=meter, kid=key.public.kid)
     if entry is None and (other := of_other_owner(config, trust, name, key.public.kid)):
-        return Finding("keys", "bad", Message("key-file-of-other", path=str(key_files(config)[name]), what=other))
+        return Finding("keys", "bad", Message("key-file-of-other", path=key_fault(config, name, "").file, what=other))
     if entry is None:
         request = str(config.keys / REQUEST_FILE)
         missing = Message("key-not-trusted", whose=whose, trust=str(config.trust), request=request)

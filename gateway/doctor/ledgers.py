@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from gateway.anchoring import ledger_drivers, refusals
-from gateway.config.device_keys import STATEMENT, key_files
+from gateway.config.device_keys import statement_key
 from gateway.config.ledger import LedgerEntry
 from gateway.doctor.check import CONNECT_S, CheckContext, Finding, Result, at_once, connect, error_message
 from gateway.errors import GatewayError
 from gateway.messages.message import Message
 from ledger_client.errors import KeyFileError, LedgerClientError, Refused, Unsupported
-from ledger_client.formats.cose_key import load_private_key
 from ledger_client.ledgers.interface import Ledger, Notebook
 from ledger_client.messages import sentence_of
 
@@ -100,8 +99,8 @@ def _demand_writer(case: CheckContext, entry: LedgerEntry, driver: Ledger) -> bo
 
         assert isinstance(driver, HttpLedger)
         try:
-            driver.demand_key(gateway, load_private_key(key_files(case.config)[STATEMENT]).public.kid)
-        except (KeyFileError, Unsupported):  # the check of the keys reports it; or an older ledger
+            driver.demand_key(gateway, statement_key(case.config).public.kid)
+        except (KeyFileError, GatewayError, Unsupported):  # the check of the keys reports it; or an older ledger
             return False
         return True
     from ledger_client.ledgers.evm.driver import EvmLedger  # an extra of its own

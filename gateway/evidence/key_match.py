@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from gateway.config.device_keys import REQUEST_FILE, STATEMENT, Keys, key_files
+from gateway.config.device_keys import REQUEST_FILE, STATEMENT, Keys, key_fault
 from gateway.config.key_folder import replaced_since
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError, StoreError
@@ -23,7 +23,7 @@ def demand_match(config: Config, keys: Keys, trust: Trust) -> None:
     _demand_database_match(config)
     for name, kid in _kids(keys):
         if other := of_other_owner(config, trust, name, kid) or listed_as_replaced(config, name, kid):
-            raise ConfigError(key_files(config)[name], "", other)
+            raise key_fault(config, name, other)
     with _database(config) as store:
         if store is not None:
             with suppress(StoreError, LedgerClientError):  # others report a database that cannot be read
@@ -33,7 +33,7 @@ def demand_match(config: Config, keys: Keys, trust: Trust) -> None:
 def demand_not_replaced(config: Config, keys: Keys, store: Database) -> None:
     """Raise ConfigError for the first key that was replaced, by what the database remembers: it signs nothing again."""
     for name, why in replaced(config, dict(_kids(keys)), store):
-        raise ConfigError(key_files(config)[name], "", why)
+        raise key_fault(config, name, why)
 
 
 def replaced(config: Config, kids: Mapping[str, bytes], store: Database) -> list[tuple[str, Message]]:

@@ -22,7 +22,8 @@ _KEPT: Final = ("commissioning", "statements", "documents")
 _CREDENTIALS: Final = "$CREDENTIALS_DIRECTORY/"
 _PUBLIC: Final = ("ca", "cert")
 _SECRET: Final = (
-    "key", "token_file", "password_file", "secret_file", "keystore", "keystore_password_file", "metrics_token_file",
+    "key", "pin_file", "token_file", "password_file", "secret_file", "keystore", "keystore_password_file",
+    "metrics_token_file",
 )  # fmt: skip
 """Keys of a section that name an access file."""
 
@@ -50,7 +51,8 @@ class Moved:
 @dataclass(slots=True)
 class Contents:
     """What belongs to a site besides its database and gateway.toml. ``data``, ``keys``: the places of these folders.
-    ``elsewhere``: named files that nobody but the service manager can read, as written."""
+    ``elsewhere``: what no backup can hold, as written: files that nobody but the service manager can read, and a key
+    in a token."""
 
     data: str
     keys: str
@@ -66,6 +68,8 @@ def contents(config: Config) -> Contents:
     for key, written, place in (("data", gateway.data, found.data), ("keys", gateway.keys, found.keys)):
         if _within(written) is None:
             found.moved.append(Moved(("gateway", key), place))
+    if gateway.statement_key is not None:
+        found.elsewhere.append(gateway.statement_key)
     _add(found, base, ("gateway", "trust"), gateway.trust, secret=False)
     for named, text, secret in _named(config):
         _add(found, base, named, text, secret=secret)
@@ -80,7 +84,8 @@ def contents(config: Config) -> Contents:
 def _named(config: Config) -> Iterator[tuple[Key, str, bool]]:
     """Every file that a section or a meter names: by which key, as written, and whether it is a secret."""
     document = config.document
-    sections: list[tuple[Key, Model]] = [(("bus", bus.name), bus) for bus in document.bus]
+    sections: list[tuple[Key, Model]] = [(("gateway",), document.gateway)]
+    sections += [(("bus", bus.name), bus) for bus in document.bus]
     sections += [(("ledger", entry.name), entry) for entry in document.ledger]
     sections += [(("feed", entry.name), entry) for entry in document.feed]
     sections += [(("notify", entry.name), entry) for entry in document.notify]
