@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
@@ -66,7 +66,7 @@ def list_keys(config_path: Path, make_missing: bool, as_json: bool) -> None:
         site_init.add_to_trust(config, made, now_s)
     found = key_rotation.states(config)
     if as_json:
-        click.echo(json.dumps({"made": made, "keys": list(map(_as_json, found))}))
+        click.echo(json.dumps({"made": made, "keys": list(map(_as_json, found)), "token": _token(config)}))
         return
     table = Table("role", "meter", "state", "thumbprint (kid)", "public", box=None)
     for key in found:
@@ -74,6 +74,9 @@ def list_keys(config_path: Path, make_missing: bool, as_json: bool) -> None:
         role, meter = ("statement", "") if key.owner == keyring.STATEMENT else ("meter", key.owner)
         table.add_row(role, meter, state, base64url(key.public.kid), key.public.to_text())
     out.print(table)
+    if (token := _token(config)) is not None:
+        claims = ", ".join(f"{name} {'yes' if value else 'no'}" for name, value in token["claims"].items())
+        out.print(f"the statement key is in a token, {token['uri']}, which says of it: {claims} (its claim: unchecked)")
     if made:
         out.print(
             f"made: {', '.join(made)}; "
@@ -174,6 +177,14 @@ def enrol_request(config_path: Path, output: Path, old_key: Path | None, force: 
         click.echo(f"  meter {name} {base64url(meter.key.kid)}{f' ({meter.identity})' if meter.identity else ''}")
     if sys.stdout.isatty():
         click.echo(_drawn(to_text(request)))
+
+
+def _token(config: Config) -> dict[str, Any] | None:
+    """Which key of a token is the statement key, and what the token says of it; None: the key is a file."""
+    from gateway.config import token_key
+
+    uri = token_key.named(config)
+    return None if uri is None else {"uri": uri, "claims": dict(sorted(token_key.loaded(config).claims.items()))}
 
 
 def _drawn(text: str) -> str:

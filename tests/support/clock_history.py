@@ -110,11 +110,11 @@ class History:
 
     loaded: Config
     chance: random.Random
-    away: bool = False
     machine: Machine = field(default_factory=Machine)
     epochs: int = 0
     done: Counter[str] = field(default_factory=Counter)
-    said: int = 0
+    away: bool = False
+    events: int = 0
     """Events of the gateway, numbered in their ``line``, that were handed to a recorder."""
     _wrong_ms: int = 0
 
@@ -334,8 +334,8 @@ class History:
 
     def _event(self) -> None:
         """Something that the gateway itself signs."""
-        self.said += 1
-        facts = {"code": "clock", "line": f"{self.said}", "text": "by chance", "raised": True}
+        self.events += 1
+        facts = {"code": "clock", "line": f"{self.events}", "text": "by chance", "raised": True}
         self.recorder.happened(GATEWAY, Event(ALARM, facts))
 
     def _thin(self) -> None:

@@ -92,7 +92,7 @@ def _all_of(seeds: range, processes: int, token: bool) -> Iterator[Lived]:
 def _portion(seeds: Iterable[int], token: bool) -> list[Lived]:
     with _quiet(), tempfile.TemporaryDirectory() as name:
         loaded, files = site(Path(name) / "site"), Path(name) / "files"
-        return [_lived(History(loaded, random.Random(seed), token), seed, files) for seed in seeds]
+        return [_lived(History(loaded, random.Random(seed), away=token), seed, files) for seed in seeds]
 
 
 @contextmanager

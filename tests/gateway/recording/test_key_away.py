@@ -172,7 +172,7 @@ def test_a_change_of_the_configuration_is_refused_and_nothing_has_changed(loaded
     for known in (False, True):
         key.stop(known=known)
         with pytest.raises(StoreError):
-            hands.journal.change(Change(rules, load_keys(loaded), (), {"why": "test"}))
+            hands.journal.change(Change(rules, replace(load_keys(loaded), statement=key), (), {"why": "test"}))
         key.go_on()
     assert len(hands.journal.rules.periods_ms) > 1
     hands.poll(3)
