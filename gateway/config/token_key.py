@@ -51,7 +51,6 @@ def open_key(config: Config) -> TokenSigner:
 def make_key(config: Config) -> bool:
     """Have the token make the statement key, unless it has one of this name; whether it was made. Raises as
     ``open_key``."""
-    ``open_key``."""
     try:
         open_key(config)
         return False

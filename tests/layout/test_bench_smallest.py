@@ -33,6 +33,7 @@ SHOWN_BY = {
     "fleet-kills": "control_room/test_fleet_kills.py",
     "hj212": "system/benches/test_hj212.py",
     "honest-histories": "gateway/recording/test_clock_histories.py",
+    "hsm-away": "system/test_key_in_token.py",
     "ledger": "layout/test_bench_ledger.py",
     "ledger-hostile": "ledger_client/transparency/test_hostile.py",
     "ledger-kills": "ledger_client/transparency/test_killed_policy.py",

@@ -35,7 +35,7 @@ from tests.support.processes import EmbeddedLedger, embedded_ledger
 from tests.support.tokens.swtpm import SwTpm, swtpm
 from tests.system.demo_site import GatewayProcess, Plant, close_books, make_site, plant, until
 
-SMALLEST: tuple[dict[str, Any], ...] = ({"seconds": 1.0, "call_s": 1.0, "retry_s": 1.0, "idle_s": 0.5},)
+SMALLEST: tuple[dict[str, Any], ...] = ({"seconds": 3.0, "call_s": 1.0, "retry_s": 1.0, "idle_s": 0.5},)
 LIMITS = """import ledger_client.tokens.calls as calls
 calls.STANDARD = calls.Limits({call_s}, {retry_s}, {idle_s})
 """
