@@ -49,11 +49,11 @@ def _claims(case: CheckContext) -> Iterator[Finding]:
     if uri is None:
         return
     try:
-        said = token_key.loaded(case.config).claims
+        claimed = token_key.loaded(case.config).claims
     except GatewayError:  # the check of the keys reports it
         return
-    stated = tuple(f"{name} {'yes' if value else 'no'}" for name, value in sorted(said.items()))
-    yield Finding("keys", "ok", Message("key-in-token", key=uri, claims=stated), {"claims": dict(said)})
+    stated = tuple(f"{name} {'yes' if value else 'no'}" for name, value in sorted(claimed.items()))
+    yield Finding("keys", "ok", Message("key-in-token", key=uri, claims=stated), {"claims": dict(claimed)})
 
 
 def _token(case: CheckContext) -> Finding | None:

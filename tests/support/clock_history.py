@@ -32,10 +32,10 @@ from gateway.storage.database import Database
 from ledger_client.formats.cose_key import load_private_key
 from ledger_client.formats.record import Coverage, Event, parse_record
 from ledger_client.formats.senml import Quality, Reading, Value
-from tests.support.away_key import AwayKey
 from tests.support.books import check_books
 from tests.support.samples import Machine
 from tests.support.timely import check_times
+from tests.support.tokens.away_key import AwayKey
 
 PERIODS_MS = 250, 333, 1000
 SERIES_SHARE = 0.5

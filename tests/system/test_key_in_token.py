@@ -70,15 +70,15 @@ def test_a_start_waits_for_the_token_and_no_longer_than_it_may(loaded: Config, t
     token.unplug()
     with pytest.raises(KeyAway):
         token_key.open_key(loaded)
-    now_s, told = [0.0], list[object]()
+    now_s, notes = [0.0], list[object]()
 
     def pause(seconds: float) -> None:
         now_s[0] += seconds * 10
 
     with pytest.raises(GatewayError) as late:
-        token_key.wait_for_key(loaded, lambda: now_s[0], pause, told.append)
+        token_key.wait_for_key(loaded, lambda: now_s[0], pause, notes.append)
     assert not isinstance(late.value, ConfigError)
-    assert (now_s[0], len(told)) == (token_key.START_S, 1)
+    assert (now_s[0], len(notes)) == (token_key.START_S, 1)
 
 
 def test_a_wrong_pin_ends_a_start_at_once_and_is_not_offered_again(loaded: Config, token: SoftHsm) -> None:

@@ -21,9 +21,9 @@ from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Reading
 from tests.campaigns.honest import honest_histories
 from tests.support.audited import audited
-from tests.support.away_key import AwayKey
 from tests.support.books import check_books
 from tests.support.samples import Hands, Machine, site
+from tests.support.tokens.away_key import AwayKey
 
 METER, NOTE = "export-main", "test-note"
 
