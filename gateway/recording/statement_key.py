@@ -2,7 +2,7 @@
 
 A key in a file is always at hand. A key in a token may be away: the token does not answer within 5 s, or is not there
 (ledger_client/tokens). Then readings, coverage and meters' own events go on being signed and committed, since meters
-sign with keys in files. What the statement key signs waits (docs/decisions/062):
+sign with keys in files. What the statement key signs waits (docs/decisions/063):
 
 1. Events of the gateway wait in the order in which they came, in memory and in the database, and are signed in it.
 2. A cut waits for the events before it, a seal for its cut: so both wait too. A batch that has grown to
