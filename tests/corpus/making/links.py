@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any
 
 from tests.corpus.making import evidence as e
+from tests.corpus.making import points
 from tests.corpus.making.keys import Key, N, beyond_l, high_s, key, with_identity_as_r
-from tests.corpus.making.table import Made, bad
+from tests.corpus.making.table import Made, bad, good
 from tests.corpus.making.trust_text import ledger, meter, statement, trust
 
 ED, P256 = key("meter"), key("meter-p256", "P-256")
@@ -19,6 +20,7 @@ P256_LEDGER = key("ledger-p256", "P-256")
 
 def cases() -> Iterator[Made]:
     yield from _signatures()
+    yield from _mixed_points()
     yield from _algorithms()
     yield from _paths()
     yield from _statements()
@@ -91,6 +93,22 @@ def _signatures() -> Iterator[Made]:
                     f"receipt: {why}",
                     trusts[2],
                 )
+
+
+def _mixed_points() -> Iterator[Made]:
+    odd = points.mixed(ED)
+    trusted = trust(keys={"meter": meter(public=odd)})
+
+    def by(signature: Callable[[bytes], bytes], signer: Key = odd) -> bytes:
+        return e.bundle(e.record(signer=signer, signature=signature))
+
+    both = by(partial(points.sign_mixed, odd, exact=True))
+    yield good("point-mixed-key", both, "a key with a part of order 8, and a signature by both equations", trusted)
+    loose = by(partial(points.sign_mixed, odd, exact=False))
+    why = "a key with a part of order 8: the equation with the cofactor alone holds"
+    yield bad("record", "point-mixed-key-cofactor", loose, why, trusted)
+    why = "an R with a part of order 8: the equation with the cofactor alone holds"
+    yield bad("record", "point-mixed-r-cofactor", by(partial(points.sign_with_torsion, ED), ED), why)
 
 
 def _algorithms() -> Iterator[Made]:
