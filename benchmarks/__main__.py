@@ -26,7 +26,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "benchmarks.failures": ("cut", "notify"),
     "benchmarks.fleet": ("fleet",),
     "benchmarks.installed": ("package",),
-    "benchmarks.ledgers": ("ledger",),
+    "benchmarks.ledgers": ("hsm", "ledger"),
     "benchmarks.rates": (
         "api",
         "charts",

@@ -20,8 +20,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, Final, Protocol, TypeVar
 
 from ledger_client.errors import KeyAway, LedgerClientError, TokenError
@@ -92,7 +94,9 @@ class Calls:
     def __init__(self, module: Path, limits: Limits) -> None:
         self._module = Module(module)
         self._limits = limits
-        self._turn = threading.Condition()
+        self._lock = threading.Lock()
+        self._bell: SimpleQueue[None] = SimpleQueue()  # wakes a thread in a fifth of the time that a Condition takes
+        self._sleeping = False
         self._urgent: deque[_Call] = deque()
         self._others: deque[_Call] = deque()
         self._credit_s = 0.0
@@ -105,29 +109,36 @@ class Calls:
         self._thread = threading.Thread(target=self._run, name=f"token {module.name}", daemon=True)
         self._thread.start()
 
+    def _wake(self) -> None:
+        """Called with the lock held."""
+        if self._sleeping:
+            self._sleeping = False
+            self._bell.put(None)
+
     def add(self, key: Key) -> None:
         """Have a key that was found be found again from now on."""
-        with self._turn:
+        with self._lock:
             self._keys.append(key)
 
     def remove(self, key: Key) -> None:
         """Have a key be looked for no more."""
-        with self._turn:
+        with self._lock:
             self._keys.remove(key)
 
     def end(self) -> None:
-        """Give the token back and end the thread; one that waits for a silent token is left alone after ``call_s``."""
-        with self._turn:
+        """Give the token back and end the thread; one that waits for a silent token is left alone."""
+        with self._lock:
             self._ended = True
-            self._turn.notify()
-        self._thread.join(self._limits.call_s)
+            self._wake()
+        if self.stuck() is None:
+            self._thread.join(self._limits.call_s)
 
     def seek(self, key: Key, why: Sentence) -> None:
         """Have a key be away until it is found anew."""
-        with self._turn:
+        with self._lock:
             key.fault = key.fault or Away(_now_ms(), why)
             self._retry_at = self._retry_at or time.monotonic()
-            self._turn.notify()
+            self._wake()
 
     def stuck(self) -> Away | None:
         """Since when the thread waits for its token, if that is longer than a call may take, or somebody gave up."""
@@ -141,9 +152,9 @@ class Calls:
         """What ``work`` gives for the module, on its thread. Raises ``KeyAway`` after ``call_s`` at most, and what
         ``work`` raises, its ``DeviceFailed`` as ``KeyAway``."""
         call = _Call(work, urgent)
-        with self._turn:
+        with self._lock:
             (self._urgent if urgent else self._others).append(call)
-            self._turn.notify()
+            self._wake()
         if not call.returned.acquire(timeout=self._limits.call_s):
             self._give_up(call)
         if call.error is not None:
@@ -152,7 +163,7 @@ class Calls:
 
     def _give_up(self, call: _Call) -> None:
         """Wait no more. Raises ``KeyAway``, unless the answer has come this moment."""
-        with self._turn:
+        with self._lock:
             if call.returned.acquire(blocking=False):
                 return
             call.dropped = True
@@ -175,46 +186,50 @@ class Calls:
         self._others.clear()
 
     def _run(self) -> None:
-        call: _Call | None = None
+        idle_at = time.monotonic() + self._limits.idle_s
         while True:
-            with self._turn:
-                if call is not None and self._busy_since is not None:
-                    self._account(call, time.monotonic() - self._busy_since)
-                self._busy_since, self._given_up = None, False
-                call = self._next()
+            with self._lock:
                 if self._ended:
                     break
-                self._busy_since = time.monotonic()
+                now = time.monotonic()
+                call, due_at = self._next(now, idle_at)
+                self._sleeping = call is None and (due_at is None or due_at > now)
+                self._busy_since = None if self._sleeping else now
+            if self._sleeping:
+                with suppress(Empty):
+                    self._bell.get(timeout=None if due_at is None else due_at - now)
+                continue
             if call is not None:
                 self._answer(call)
             elif self._retry_at is not None:
                 self._restore()
             else:
                 self._ask()
+            with self._lock:
+                after = time.monotonic()
+                if call is not None:
+                    self._account(call, after, after - now)
+                self._busy_since, self._given_up = None, False
+            idle_at = after + self._limits.idle_s
         self._module.close()
 
-    def _next(self) -> _Call | None:
-        """The next call, or ``None`` once it is time to try or to ask; called with the lock held."""
-        idle_at = time.monotonic() + self._limits.idle_s
-        while not self._ended:
-            now = time.monotonic()
-            _skip_dropped(self._urgent)
-            _skip_dropped(self._others)
-            quiet_at = self._urgent_at + _STREAM_S
-            if self._others and (self._credit_s > 0 or (not self._urgent and now >= quiet_at)):
-                return self._others.popleft()
-            if self._urgent:
-                return self._urgent.popleft()
-            later_at = self._retry_at if self._retry_at is not None else idle_at if self._keys else None
-            if later_at is not None and later_at <= now:
-                return None
-            due = [at for at in (later_at, quiet_at if self._others else None) if at is not None]
-            self._turn.wait(min(due) - now if due else None)
-        return None
+    def _next(self, now: float, idle_at: float) -> tuple[_Call | None, float | None]:
+        """The next call, or when to look again, to try again or to ask; called with the lock held."""
+        _skip_dropped(self._urgent)
+        _skip_dropped(self._others)
+        quiet_at = self._urgent_at + _STREAM_S
+        if self._others and (self._credit_s > 0 or (not self._urgent and now >= quiet_at)):
+            return self._others.popleft(), None
+        if self._urgent:
+            return self._urgent.popleft(), None
+        later_at = self._retry_at if self._retry_at is not None else idle_at if self._keys else None
+        if later_at is not None and later_at <= now:
+            return None, later_at
+        due = [at for at in (later_at, quiet_at if self._others else None) if at is not None]
+        return None, min(due) if due else None
 
-    def _account(self, call: _Call, spent_s: float) -> None:
+    def _account(self, call: _Call, now: float, spent_s: float) -> None:
         """Whose turn it is next follows from the time that calls took; called with the lock held."""
-        now = time.monotonic()
         if call.urgent:
             self._urgent_at = now
             self._credit_s = self._credit_s + SHARE * spent_s if self._others else min(self._credit_s, 0.0)
@@ -247,7 +262,7 @@ class Calls:
 
     def _restore(self) -> None:
         """Reset the module and find every key anew; what is not found is away, and tried again later."""
-        with self._turn:
+        with self._lock:
             keys = list(self._keys)
         for key in keys:
             key.lose()
@@ -263,7 +278,7 @@ class Calls:
             except (DeviceFailed, LedgerClientError) as error:
                 faults[at] = error.what
         now_ms = _now_ms()
-        with self._turn:
+        with self._lock:
             for at, key in enumerate(keys):
                 since_ms = now_ms if key.fault is None else key.fault.since_ms
                 key.fault = Away(since_ms, faults[at]) if at in faults else None

@@ -10,8 +10,9 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,21 +59,26 @@ class TokenKey:
     """A private key in a token, found and shown to be that of ``public``; usable until its module is reset."""
 
     def __init__(self, key: Any, public: PublicKey) -> None:
-        self._key, self.public = key, public
+        from pkcs11 import Mechanism
+
+        self.public = public
+        mechanism = Mechanism.EDDSA if public.alg == EDDSA else Mechanism.ECDSA
+        self.bare: Callable[[bytes], bytes] = partial(key.sign, mechanism=mechanism)
+        """The library's own call: of Ed25519 over the message, of P-256 over its SHA-256. Raises what it raises."""
+        self._key = key
 
     def sign(self, message: bytes) -> bytes:
         """64 bytes R ‖ S, ES256 with s ≤ n/2, as the token made them: nobody has verified them. Raises
         ``DeviceFailed``."""
-        from pkcs11 import Mechanism
-
-        with _translated():
+        try:
             if self.public.alg == EDDSA:
-                raw = bytes(self._key.sign(message, mechanism=Mechanism.EDDSA))
-            else:
-                raw = bytes(self._key.sign(hashlib.sha256(message).digest(), mechanism=Mechanism.ECDSA))
-                s = int.from_bytes(raw[32:], "big")
-                raw = raw[:32] + min(s, P256_ORDER - s).to_bytes(32, "big") if 0 < s < P256_ORDER else raw
-        return raw
+                return self.bare(message)
+            raw = self.bare(hashlib.sha256(message).digest())
+        except RuntimeError:  # PKCS11Error is one
+            with _translated():
+                raise
+        s = int.from_bytes(raw[32:], "big")
+        return raw[:32] + min(s, P256_ORDER - s).to_bytes(32, "big") if 0 < s < P256_ORDER else raw
 
     def claims(self) -> dict[str, bool]:
         """What the token says of the key, by the names of PKCS #11 without CKA_; what it does not say is absent."""
