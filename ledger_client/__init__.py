@@ -16,6 +16,23 @@ if TYPE_CHECKING:
     from ledger_client.verification.trust_dates import demand_in_force as demand_in_force
     from ledger_client.verification.verify import Verified as Verified
     from ledger_client.verification.verify import verify as verify
+else:
+
+    def __getattr__(name: str) -> object:
+        """A name of ``__all__`` when it is asked for the first time."""
+        if name not in __all__:
+            raise AttributeError(f"module 'ledger_client' has no attribute {name!r}")
+        from ledger_client import errors
+        from ledger_client.formats import record
+        from ledger_client.verification import trust, trust_dates
+        from ledger_client.verification import verify as verification
+
+        for module in (errors, record, trust, trust_dates, verification):
+            if name in vars(module):
+                break
+        globals()[name] = found = vars(module)[name]
+        return found
+
 
 __all__ = [
     "Coverage",
@@ -29,22 +46,6 @@ __all__ = [
     "load_trust",
     "verify",
 ]
-
-
-def __getattr__(name: str) -> object:
-    """A name of ``__all__`` when it is asked for the first time."""
-    if name not in __all__:
-        raise AttributeError(f"module 'ledger_client' has no attribute {name!r}")
-    from ledger_client import errors
-    from ledger_client.formats import record
-    from ledger_client.verification import trust, trust_dates
-    from ledger_client.verification import verify as verification
-
-    for module in (errors, record, trust, trust_dates, verification):
-        if name in vars(module):
-            break
-    globals()[name] = found = vars(module)[name]
-    return found
 
 
 def __dir__() -> list[str]:
