@@ -47,6 +47,7 @@ LedgerClientError
     ├── LedgerUnavailable      no answer now; try again
     │   ├── NodeError              a node of a chain says no (ledgers/evm/node.py)
     │   ├── LogBehind              a ledger's log lost what was signed (transparency/log/log.py)
+    │   ├── KeyUnavailable         a ledger's key is in a token that is away (transparency/ledger/held_key.py)
     │   └── TooOften               a gateway submits more often than it may (transparency/ledger/service.py)
     ├── Unsupported            the ledger has no such call
     └── ForeignAccount         the account has a past that is not in this bridge's book (bridge/chain_anchoring.py)
