@@ -121,6 +121,12 @@ def show(trust_file: Path) -> None:
         click.echo(f"{in_words(key)}: from {rfc3339(key.valid_from)}{until}{revoked}{held}")
         if key.held is not None and key.held.evidence is not None:
             click.echo(f"  evidence: {printable(key.held.evidence)}")
+    if found.witnessed:
+        click.echo(f"a log counts that {found.witnessed} of the {len(found.witnesses)} witnesses have cosigned")
+    for log in found.logs:
+        click.echo(f"log of ledger {log.ledger}: {log.vkey.text}")
+    for witness in found.witnesses:
+        click.echo(f"witness {witness.name}: {witness.vkey.text}")
     for chain in found.chains:
         click.echo(f"ledger {chain.ledger}: chain {chain.chain_id}, contract 0x{chain.contract.hex()}")
     for chain in found.registries:

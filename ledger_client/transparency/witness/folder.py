@@ -35,7 +35,7 @@ from ledger_client.formats.notes import (
 )
 from ledger_client.system_errors import os_error
 from ledger_client.transparency.ledger.directory import lock_folder
-from ledger_client.transparency.witness.request import BAD, FORBIDDEN, OK, UNKNOWN, Answer, parse, refusal
+from ledger_client.transparency.witness.request import BAD, FORBIDDEN, OK, OTHER_SIZE, UNKNOWN, Answer, parse, refusal
 
 _LOG = logging.getLogger("meterseal.witness")
 KEY: Final = "witness.pem"
@@ -95,7 +95,7 @@ class Witness:
                 return Answer(OK, line_text(line))
         if answer.why:
             _LOG.warning("%s: refused: %s", asked.checkpoint.origin, answer.why)
-        elif log.known is None or asked.old > log.known.size:
+        elif answer.status == OTHER_SIZE and asked.old > (0 if log.known is None else log.known.size):
             log.doubt(asked.old)
         return answer
 

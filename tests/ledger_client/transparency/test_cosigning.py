@@ -15,16 +15,21 @@ import pytest
 
 from ledger_client.errors import Inconsistent, LedgerClientError, LedgerUnavailable, PolicyNotMet
 from ledger_client.formats.bundle import Witnessed
-from ledger_client.formats.cose_key import ES256
+from ledger_client.formats.cose_key import ES256, PrivateKey, save_private_key
 from ledger_client.formats.merkle import leaf_hash, root_from_path
 from ledger_client.formats.notes import cosigned, demand_signed, parse_checkpoint, parse_note
 from ledger_client.formats.statement import statement_id
 from ledger_client.online.ask import refresh
 from ledger_client.online.log_client import LogClient
+from ledger_client.online.trust_from_log import made
 from ledger_client.online.witnessed import fetch
-from ledger_client.transparency.ledger.directory import open_dir
-from ledger_client.transparency.ledger.show import trust_entry
+from ledger_client.transparency.ledger.directory import RULES, open_dir
+from ledger_client.transparency.ledger.show import facts, trust_entry
 from ledger_client.transparency.ledger.view import LogView
+from ledger_client.transparency.log.head_file import Head, HeadFile
+from ledger_client.transparency.log.log import Log
+from ledger_client.transparency.policy.ledger_keys import sign_rules
+from ledger_client.transparency.policy.policy_file import EMPTY_POLICY
 from ledger_client.transparency.witness.cosigning import (
     AHEAD,
     COSIGNED,
@@ -37,7 +42,7 @@ from ledger_client.transparency.witness.cosigning import (
     cosigners_of,
 )  # fmt: skip
 from ledger_client.transparency.witness.request import SIZE_TYPE
-from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust import Trust, parse_trust
 from ledger_client.verification.verify import Verified, verify
 from ledger_client.verification.witnesses import LogKey, Witness, entries_of
 from tests.contract.memory import NearLog
@@ -273,3 +278,38 @@ def test_witnesses_are_distinct_and_not_the_log(two: Two) -> None:
         with pytest.raises(LedgerClientError):
             cosigners_of(texts, two.log.vkey)
     assert [one.vkey for one in cosigners_of([w1], two.log.vkey)] == [witness("w1").vkey]
+
+
+def _ledger_from_before(folder: Path) -> PrivateKey:
+    """A folder as this program made it before logs had checkpoints: no key for them, and no rules that name one."""
+    folder.mkdir()
+    key = PrivateKey.generate()
+    save_private_key(folder / "key.pem", key)
+    (folder / "policy.toml").write_text(EMPTY_POLICY)
+    rules = sign_rules(LEDGER, 1_700_000_000, RULES, key)
+    log = Log.create(folder / "log.db", LEDGER)
+    with log.write() as entries:
+        entries.append(rules, None)
+    log.close()
+    HeadFile(folder / "head").begin(Head(1, leaf_hash(rules)))
+    return key
+
+
+def test_a_ledger_from_before_names_a_key_and_one_that_lost_it_another_of_the_same_origin(tmp_path: Path) -> None:
+    folder, gateway = tmp_path / "ledger", Gateway(GATEWAY)
+    first = _ledger_from_before(folder)
+    Place(folder, LEDGER, tmp_path).enroll(gateway)
+    pinned, keys = tmp_path / "ledger-key.toml", []
+    for lost in (False, True):
+        if lost:
+            (folder / "checkpoint.pem").unlink()
+        with embedded_ledger(folder, LEDGER) as ledger:
+            pinned.write_text(trust_entry(folder))
+            text, _ = made(ledger.url, [f"gateway/{GATEWAY}"], pinned, "8d", 90)
+            with closing(LogClient(ledger.url, timeout_s=20.0)) as log:
+                note = parse_note(log.checkpoint(0))
+        keys = [log_key.vkey for log_key in parse_trust(text, "t").logs]
+        assert [vkey.name for vkey in keys] == [f"{LEDGER}/{first.public.kid.hex()[:16]}"] * (1 + lost)
+        demand_signed(note, keys[-1])
+        assert facts(folder)["vkey"] == keys[-1].text
+    assert keys[0] != keys[1]

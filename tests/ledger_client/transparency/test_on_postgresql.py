@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ledger_client.claims.claim import Transfer
+from ledger_client.formats.statement import statement_id
 from ledger_client.transparency.ledger.backup import backup
 from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
 from ledger_client.transparency.ledger.directory import LedgerDir, open_dir
 from ledger_client.transparency.ledger.rotate import rotate
 from ledger_client.transparency.ledger.service import Service
+from ledger_client.transparency.ledger.view import LogView
 from tests.ledger_client.certificates.test_replay import (  # noqa: F401
     begun,
     replayed,
@@ -26,6 +28,7 @@ from tests.ledger_client.certificates.test_replay import (  # noqa: F401
     test_a_year_takes_the_place_of_its_months,
     test_balances_that_overlap_are_named_and_refused_by_the_log_itself,
 )
+from tests.ledger_client.transparency.test_cosigning import check_places
 from tests.ledger_client.transparency.test_order import (  # noqa: F401
     NOW,
     Take,
@@ -55,6 +58,15 @@ def folder(postgres: Database, tmp_path: Path) -> Iterator[LedgerDir]:
 @pytest.fixture
 def take(folder: LedgerDir, gateway: Gateway) -> Take:
     return Service(folder, policy_with(folder, [gateway]), now=lambda: NOW).submit
+
+
+def test_its_checkpoint_is_signed_and_has_the_place_of_each_entry(
+    folder: LedgerDir, take: Take, gateway: Gateway
+) -> None:
+    for number in range(3):
+        take(gateway.statement(number))
+    entry = gateway.statement(1)
+    check_places(LogView(folder), statement_id(entry), entry)
 
 
 @pytest.mark.parametrize(
