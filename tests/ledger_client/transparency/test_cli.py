@@ -32,7 +32,7 @@ from tests.support.processes import EmbeddedLedger, embedded_ledger
 FIELDS = [
     "verified", "step", "error", "detail", "kind", "gateway", "meter", "seq", "epoch", "time", "no_later_than", "delay",
     "clock", "values", "batch", "resume", "root", "statement_id", "receipts", "unconfirmed",
-    "asked", "witnessed",
+    "asked", "witnessed", "keys",
 ]  # fmt: skip
 
 
