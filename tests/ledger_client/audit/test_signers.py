@@ -55,6 +55,25 @@ def test_a_key_is_replaced_and_the_one_before_signs_only_in_that_batch(gateway: 
     assert "of export-main signs, and event gateway/" in result.findings[0].detail
 
 
+def reloaded(gateway: Gateway, new: PrivateKey, *, with_event: bool = True) -> list[bytes]:
+    """The commit of a reload within an epoch, all of it by the new key."""
+    chain = gateway.chains[METER]
+    before, chain.signer = chain.key, new
+    keys = [gateway.event("keys", owner=METER, key=new.public.kid, before=before.public.kid)] if with_event else []
+    return [*gateway.cut(), *keys, gateway.configuration("change", why="reload")]
+
+
+def test_a_reload_replaces_a_key_within_an_epoch(gateway: Gateway) -> None:
+    usual, change = gateway.usual(), [*gateway.usual(), *reloaded(gateway, SECOND), *gateway.usual()]
+    after = gateway.usual()
+    assert findings(heard(gateway, usual, change, after)) == []
+    back = [*reloaded(gateway, FIRST), *gateway.usual()]
+    quiet = [*reloaded(gateway, THIRD, with_event=False), *gateway.usual()]
+    gateway.batch, gateway.prev = 0, None
+    result = heard(gateway, usual, change, after, back, quiet)
+    assert [(found.batch, found.step) for found in result.findings] == [(3, "keys"), (4, "keys")]
+
+
 LIES: dict[str, tuple[Lie, str]] = {
     "returns": (lambda g: rotated(g, FIRST, 2), "returns, and event gateway/"),
     "returns without an event": (lambda g: rotated(g, FIRST, 2, with_event=False), "returns, and event gateway/"),
