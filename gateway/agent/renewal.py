@@ -19,6 +19,7 @@ from gateway.agent.uplinks import UplinkSet
 from gateway.alarms.board import AlarmBoard
 from gateway.alarms.grouping import lines_of
 from gateway.anchoring.ledger_drivers import close
+from gateway.config import token_key
 from gateway.config.model import Config
 from gateway.messages.message import Message
 from gateway.process.threads import in_thread
@@ -78,6 +79,7 @@ class Renewal:
                 await in_thread(lambda: close(ledgers), "drivers end")
             raise
         self._in_force.ready = ready
+        token_key.close_others(ready.keys.statement)
         self._meters.renew(ready.config, change.read_anew, past)
         self._board.reconfigure(lines_of(ready.specs))
         self._lines.renew(ready, change.lines.values(), change.closed - change.lines.keys(), anchor_ms)

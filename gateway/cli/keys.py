@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +23,12 @@ from gateway.process.file_owner import is_there
 from ledger_client.enrolment.proofs import is_request, to_text
 from ledger_client.enrolment.request import parse_request
 from ledger_client.formats.cose_key import PublicKey, base64url, load_private_key
+from ledger_client.text_file import text_of
 from ledger_client.times import rfc3339
 
 if TYPE_CHECKING:
     from gateway.commissioning.key_rotation import KeyState
+    from gateway.config.key_folder import TokenPlace
 
 MOST_IN_A_CODE = 1273
 """Characters: QR version 25, level L. A larger one is hard to scan from a terminal."""
@@ -94,9 +98,14 @@ def _as_json(key: KeyState) -> dict[str, object]:
 @keys.command(name="rotate")
 @CONFIG
 @click.argument("name", metavar="statement|METER")
+@click.option("--to", metavar="URI", help="Make the next statement key in a token: pkcs11:token=…;object=…")
+@click.option("--module", metavar="SO", help="With --to: pkcs11_module, if gateway.toml has none.")
+@click.option("--pin-file", metavar="FILE", help="With --to: pin_file, if gateway.toml has none.")
 @click.option("--use", is_flag=True, help="Sign with the next key from the next reload or start on.")
 @click.option("--offline", is_flag=True, help="With --use: do not ask the ledgers whether they list the key.")
-def rotate(config_path: Path, name: str, use: bool, offline: bool) -> None:
+def rotate(
+    config_path: Path, name: str, to: str | None, module: str | None, pin_file: str | None, use: bool, offline: bool
+) -> None:
     """Make the next statement key, or a meter's, and a request signed by both; with --use put it into use.
 
     The old key signs on until then. --use asks each ledger whether its log lists the new key. See docs/operator.md.
@@ -106,6 +115,8 @@ def rotate(config_path: Path, name: str, use: bool, offline: bool) -> None:
 
     if offline and not use:
         raise click.UsageError("--offline belongs to --use")
+    if use and to is not None:
+        raise click.UsageError("--to belongs to the command that makes the key, without --use")
     config, now_s = load_config(config_path), int(time.time())
     request = config.keys / REQUEST_FILE
     if use:
@@ -114,14 +125,38 @@ def rotate(config_path: Path, name: str, use: bool, offline: bool) -> None:
             if not offline:
                 key_lists.demand_listed(config, name, key, str(request), now_s)
 
-        key = key_rotation.use(config, name, now_s, ask)
+        key = key_rotation.use(config, name, now_s, ask, _edit)
         click.echo(f"{name}: {base64url(key.kid)} signs from the next start on, or now: meterseal reload {config_path}")
         click.echo(f"then, once all batches have receipts: meterseal keys retire {config_path} KID --reason TEXT")
         return
-    key = key_rotation.prepare(config, name, now_s, _identities(config))
+    place = None if to is None else _place(config, to, module, pin_file)
+    key = key_rotation.prepare(config, name, now_s, _identities(config), place)
     click.echo(f"{name}: {base64url(key.kid)} is the next key; the present one signs on")
     click.echo(f"send {request} to the ledgers, and {config.trust} to verifiers")
     click.echo(f"once they have enrolled it: meterseal keys rotate {config_path} {name} --use")
+
+
+def _place(config: Config, uri: str, module: str | None, pin_file: str | None) -> TokenPlace:
+    from gateway.config.key_folder import TokenPlace
+    from ledger_client.tokens.uri import KeyUriError, TokenUri
+
+    gateway = config.document.gateway
+    module, pin_file = module or gateway.pkcs11_module, pin_file or gateway.pin_file
+    if module is None or pin_file is None:
+        raise click.UsageError("gateway.toml names no token yet: give --module and --pin-file with --to")
+    try:
+        TokenUri.parse(uri)
+    except KeyUriError as error:
+        raise GatewayError(error.sentence, error.way_out) from None
+    return TokenPlace(uri, module, pin_file)
+
+
+def _edit(config: Config, settings: Mapping[str, str | None]) -> None:
+    """Keys of [gateway] in gateway.toml; the file before stays beside it."""
+    from gateway.commissioning.wizard import config_edit
+
+    text = config_edit.with_gateway(text_of(config.path.read_bytes()), settings)
+    config_edit.replace(config.path, text, datetime.now().astimezone())
 
 
 @keys.command(name="retire", context_settings={"ignore_unknown_options": True})
@@ -139,7 +174,7 @@ def retire(config_path: Path, kid: str, reason: str) -> None:
     config = load_config(config_path)
     former, gone, listed = key_rotation.retire(config, kid, reason.strip(), int(time.time()), _identities(config))
     until = rfc3339(former.retired or 0)
-    file = "its file is overwritten and removed" if gone else "its file was not there any more"
+    file = "it is destroyed" if gone else "it was not there any more"
     click.echo(f"{former.owner}: {base64url(former.kid)} is retired, counts until {until}; {file}")
     if not listed:
         click.echo(f"write valid_to = {until} into its entry in {config.trust}, which is not a plain [[key]] table")

@@ -14,26 +14,22 @@ from typing import Literal
 
 from gateway.commissioning.key_receipts import receipts_until
 from gateway.commissioning.site_init import end_in_trust, trust_next
-from gateway.config import token_key
-from gateway.config.device_keys import (
-    REQUEST_FILE,
-    enrol_request,
-    key_fault,
-    key_files,
-    key_names,
-    load_keys,
-    write_request,
-)
+from gateway.config.device_keys import REQUEST_FILE, enrol_request, key_fault, key_names, load_keys, write_request
 from gateway.config.key_folder import (
     STATEMENT,
+    Edit,
     FormerKey,
+    TokenPlace,
     destroy,
     former_keys,
     is_half_way,
     make_next,
+    make_next_in_token,
+    next_in_token,
     next_key,
-    replaced_file,
+    next_public,
     take_next,
+    took_next,
     write_former,
 )
 from gateway.config.model import Config
@@ -66,43 +62,62 @@ def states(config: Config) -> list[KeyState]:
     used = {STATEMENT: keys.statement, **keys.meters}
     found = [KeyState(name, "in use", key.public) for name, key in used.items()]
     for name, key in used.items():
-        waiting = next_key(config, name)
-        if waiting is not None and waiting.public.kid != key.public.kid:
-            found.append(KeyState(name, "next", waiting.public))
+        waiting = next_public(config, name)
+        if waiting is not None and waiting.kid != key.public.kid:
+            found.append(KeyState(name, "next", waiting))
     former = [key for key in former_keys(config) if not is_half_way(config, key)]
     kept = [KeyState(key.owner, "replaced", key.key, key.replaced) for key in former if key.retired is None]
     gone = [KeyState(k.owner, "retired", k.key, k.retired, k.reason) for k in former if k.retired is not None]
     return [*found, *kept, *gone]
 
 
-def prepare(config: Config, name: str, now_s: int, identities: Mapping[str, str]) -> PublicKey:
+def prepare(
+    config: Config, name: str, now_s: int, identities: Mapping[str, str], place: TokenPlace | None = None
+) -> PublicKey:
     """Make the next key of a meter, or of the statements, if none waits; have it in the trust file, and write the
-    enrolment request, signed by both. Raises GatewayError, LedgerClientError."""
+    enrolment request, signed by both. ``place``: the next statement key is made in a token.
+
+    Raises GatewayError, LedgerClientError.
+    """
     with _alone(config, name):
+        if place is not None and name != STATEMENT:
+            raise GatewayError(Message("rotate-meter-in-token", name=name))
         present = _present(config, name)
         if (former := _former(config, present.public.kid)) is not None and is_half_way(config, former):
             raise GatewayError(Message("rotate-half-way", name=name, config=str(config.path)))
-        waiting = next_key(config, name) or make_next(config, name)
+        waiting = next_key(config, name)
+        if waiting is None and place is None:
+            waiting = make_next(config, name)
+        elif waiting is None and place is not None:
+            used = [present.public.kid, *(key.kid for key in former_keys(config))]
+            waiting = make_next_in_token(config, name, place, used)
+        elif (place and (place, waiting and waiting.public)) != (place and next_in_token(config, name)):
+            raise GatewayError(Message("rotate-other-waits", name=name, path=str(config.keys), config=str(config.path)))
+        assert waiting is not None
         trust_next(config, name, waiting.public, now_s)
         _request(config, now_s, identities)
         return waiting.public
 
 
-def use(config: Config, name: str, now_s: int, ask: Callable[[str, PublicKey], object]) -> PublicKey:
-    """Put the next key in the place of the one in use; ``ask`` raises GatewayError where a ledger does not know it.
-    Returns the key in use, also where that was done before. Raises GatewayError, LedgerClientError."""
+def use(config: Config, name: str, now_s: int, ask: Callable[[str, PublicKey], object], edit: Edit) -> PublicKey:
+    """Put the next key in the place of the one in use; ``ask`` raises GatewayError where a ledger does not know it,
+    ``edit`` changes gateway.toml where a token has one of the two. Returns the key in use, also where that was done
+    before. Raises GatewayError, LedgerClientError."""
     with _alone(config, name):
-        present, waiting = _present(config, name), next_key(config, name)
+        present, waiting = _present(config, name), next_public(config, name)
         if waiting is None:
             if any(key.owner == name and key.by == present.public.kid.hex() for key in former_keys(config)):
                 return present.public
             raise GatewayError(Message("rotate-no-next", name=name, config=str(config.path)))
-        ask(name, waiting.public)
-        public, successor = present.public, waiting.public.kid.hex()
-        former = FormerKey(name, public.to_text(), successor, now_s)
+        if waiting.kid == present.public.kid:  # a command was killed behind the change
+            took_next(config, name, in_token=next_in_token(config, name) is not None)
+            return present.public
+        ask(name, waiting)
+        token = TokenPlace.of(config) if name == STATEMENT else None
+        former = FormerKey(name, present.public.to_text(), waiting.kid.hex(), now_s, token=token)
         write_former(config, [*(key for key in former_keys(config) if key.kid != former.kid), former])
-        take_next(config, former, key_files(config)[name])
-        return waiting.public
+        take_next(config, former, edit)
+        return waiting
 
 
 def retire(
@@ -118,11 +133,11 @@ def retire(
         former = _to_retire(config, kid)
         if former.retired is None:
             until_s = receipts_until(config, former)
-            gone = destroy(replaced_file(config, former))
+            gone = destroy(config, former)
             former = replace(former, retired=max(now_s, until_s + 1), reason=reason)
             write_former(config, [former if key.kid == former.kid else key for key in former_keys(config)])
         else:
-            gone = destroy(replaced_file(config, former))
+            gone = destroy(config, former)
         _request(config, now_s, identities)
         return former, gone, end_in_trust(config, former.kid, former.retired or now_s)
 
@@ -152,8 +167,6 @@ def _alone(config: Config, name: str = STATEMENT) -> Iterator[None]:
 
 
 def _present(config: Config, name: str) -> Signer:
-    if name not in key_files(config):
-        raise GatewayError(Message("rotate-in-token", key=str(token_key.named(config)), config=str(config.path)))
     keys = load_keys(config)
     key = keys.statement if name == STATEMENT else keys.meters[name]
     if (why := listed_as_replaced(config, name, key.public.kid)) is not None:

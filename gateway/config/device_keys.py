@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gateway.config import token_key
 from gateway.config.key_folder import STATEMENT as STATEMENT
-from gateway.config.key_folder import FormerKey, former_keys, next_key, replaced_file
+from gateway.config.key_folder import FormerKey, former_keys, next_key, replaced_key
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError
 from gateway.messages.message import Message
@@ -155,14 +155,13 @@ def enrol_request(
 
 
 def _with_before(config: Config, name: str, present: Signer, former: list[FormerKey]) -> tuple[Signer, Signer | None]:
-    """The key to enrol for an owner, and the one until then."""
+    """The key to enrol for an owner, and the one until then, as long as it is at hand."""
     waiting = next_key(config, name)
     if waiting is not None and waiting.public.kid != present.public.kid:
         return waiting, present
     by = present.public.kid.hex()
     replaced = [key for key in former if (key.owner, key.by, key.retired) == (name, by, None)]
-    path = replaced_file(config, replaced[-1]) if replaced else None
-    return present, load_private_key(path) if path is not None and is_there(path) else None
+    return present, replaced_key(config, replaced[-1]) if replaced else None
 
 
 def write_request(path: Path, request: bytes) -> None:

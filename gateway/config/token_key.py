@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from gateway.config.model import Config
 from gateway.errors import ConfigError, GatewayError
@@ -16,12 +16,14 @@ from gateway.messages.message import Message
 from gateway.process.file_owner import as_its_folder, demand_folder, is_there
 from ledger_client import messages
 from ledger_client.errors import KeyAway, TokenError
+from ledger_client.formats.base64url import base64url
 from ledger_client.transport.access import AccessError, resolve
 
 if TYPE_CHECKING:
     from ledger_client.tokens.token import Token, TokenSigner
     from ledger_client.tokens.uri import TokenUri
 
+_T = TypeVar("_T")
 NOTE: Final = "pin-refused"
 """Beside the database: what recognises a PIN that the token refused."""
 START_S: Final = 60.0
@@ -49,7 +51,7 @@ def open_key(config: Config) -> TokenSigner:
 
 
 def make_key(config: Config) -> bool:
-    """Have the token make the statement key, unless it has one of this name; whether it was made. Raises as
+    """Have the token make the statement key, unless it has one of this name. Whether it was made; raises as
     ``open_key``."""
     try:
         open_key(config)
@@ -59,6 +61,33 @@ def make_key(config: Config) -> bool:
             raise
     _OPEN[_place(config)] = _with(config, lambda token: token.generate(_uri(config)))
     return True
+
+
+def destroy(config: Config, kid: bytes) -> bool:
+    """Have the token destroy the key for ever, if it is the one with this thumbprint; False: it has none of the name.
+    Raises GatewayError."""
+    try:
+        key = loaded(config)
+    except ConfigError as error:
+        if isinstance(error.what, messages.Message) and error.what.code == _NONE:
+            return False
+        raise
+    if key.public.kid != kid:
+        raise GatewayError(Message("retire-token-other", key=str(named(config)), kid=base64url(key.public.kid)))
+    try:
+        _with(config, lambda token: token.destroy(_uri(config)))
+    except KeyAway as error:
+        raise GatewayError(Message("token-away", key=str(named(config)), why=error.sentence)) from None
+    _OPEN.pop(_place(config), None)
+    return True
+
+
+def close_others(key: object) -> None:
+    """Look for no other key than this one any more: one that is destroyed would never be found again."""
+    for place, other in [*_OPEN.items()]:
+        if other is not key:
+            other.close()
+            del _OPEN[place]
 
 
 def loaded(config: Config) -> TokenSigner:
@@ -108,7 +137,7 @@ def _place(config: Config) -> tuple[str, str, str]:
     return str(gateway.statement_key), str(gateway.pkcs11_module), str(config.path.parent / str(gateway.pin_file))
 
 
-def _with(config: Config, work: Callable[[Token], TokenSigner]) -> TokenSigner:
+def _with(config: Config, work: Callable[[Token], _T]) -> _T:
     from ledger_client.tokens.pin import Pin
     from ledger_client.tokens.token import Token
 

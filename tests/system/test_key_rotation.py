@@ -20,6 +20,7 @@ from tests.support.gateways.farm import farm
 from tests.support.gateways.sites import before, make_site, over_http, table, tcp_buses
 from tests.support.gateways.tcp_gateway import PROFILE
 from tests.support.processes import EmbeddedLedger, Server, embedded_ledger
+from tests.support.tokens.softhsm import softhsm
 from tests.system.demo_site import until
 
 METER, OTHER = "meter-000", "meter-001"
@@ -114,6 +115,35 @@ def test_keys_are_rotated_by_a_reload_and_retired_and_no_copy_of_them_counts(tmp
         audited = audit_exports(loaded)
         assert (audited["exit"], audited["findings_total"]) == (0, 0), audited["findings"][:3]
         _copies_do_not_count(loaded, tmp_path / "yesterday", old["statement"])
+
+
+def test_the_statement_key_moves_into_a_token_by_a_reload(tmp_path: Path) -> None:
+    tokens, ledgers = softhsm(tmp_path / "token"), embedded_ledger(tmp_path / "ledger", "demo")
+    with tokens as token, farm(1) as meters, ledgers as ledger:
+        loaded = make_site(
+            tmp_path / "site", tcp_buses(meters.ports, "500ms"), table("seal", every="1s"), gateway="hydro-08",
+            since_s=before(0), ledgers=over_http(ledger), profiles={"bench.toml": PROFILE},
+        )  # fmt: skip
+        old = states(loaded)["statement", "in use"]
+        running = gateway(loaded)
+        running.start()
+        try:
+            until("a batch by the file", lambda: settled_by(loaded, old))
+            to = ("--to", token.uri("statement-2"), "--module", token.module, "--pin-file", token.pin_file)
+            keys(loaded, "rotate", "statement", *to)
+            enrolled(ledger, loaded)
+            keys(loaded, "rotate", "statement", "--use")
+            loaded = load_config(loaded.path)
+            assert loaded.document.gateway.statement_key == token.uri("statement-2")
+            new = states(loaded)["statement", "in use"]
+            gateway_command("reload", loaded.path, "--yes").ended(0)
+            until("batches by the token", lambda: settled_by(loaded, new) > 1)
+            keys(loaded, "retire", old, "--reason", "into a token")
+        finally:
+            running.close()
+        assert not list(loaded.keys.rglob("statement*.pem"))
+        audited = audit_exports(loaded)
+        assert (audited["exit"], audited["findings_total"]) == (0, 0), audited["findings"][:3]
 
 
 def _rotate(loaded: Config, ledger: EmbeddedLedger, old: dict[str, str]) -> None:

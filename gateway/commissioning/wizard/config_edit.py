@@ -111,6 +111,28 @@ def with_value(text: str, key: Sequence[str], value: Value) -> str:
     return edited
 
 
+def with_gateway(text: str, settings: Mapping[str, str | None]) -> str:
+    """``text`` with these keys of ``[gateway]``; None takes one out. Raises GatewayError: it cannot be edited."""
+
+    def edit(piece: Any) -> bool:
+        table = piece.get("gateway")
+        if table is None:
+            return False
+        for key, value in settings.items():
+            if value is None:
+                table.pop(key, None)
+            elif isinstance(table, Table):
+                _set_key(table, key, value)
+            else:
+                table[key] = value
+        return True
+
+    edited = _edited(text, edit, "gateway")
+    if edited is None:
+        raise GatewayError(Message("wizard-not-editable", place="gateway"))
+    return edited
+
+
 def with_sections(text: str, sections: str) -> str:
     """``text`` with further ``[[bus]]`` sections, written as they are, at its end."""
     gap = "" if text.endswith("\n") else "\n"
