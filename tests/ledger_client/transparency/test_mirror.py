@@ -20,7 +20,7 @@ from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.view import MAX_ENTRIES, LogView
 from ledger_client.transport.wire import MAX_ENTRY, MAX_PAGE
 from tests.support.brokers.mqtt_client import ask
-from tests.support.enrolled import Gateway
+from tests.support.enrolled import Gateway, policy_with
 from tests.support.ledger_site import Site, persist, site
 
 _numbers = count(1)
@@ -138,3 +138,23 @@ def test_large_entries_make_more_pages(tmp_path: Path) -> None:
             assert len(cbor.encode([list(entry) for entry in page])) <= MAX_PAGE
             numbers += [number for number, _ in page] + [page[-1][0] + 1]
         assert sorted(set(numbers)) == list(range(12))
+
+
+def test_what_is_asked_twice_of_one_state_of_the_log_is_signed_once(tmp_path: Path) -> None:
+    now = 2_000_000_000.0
+    with closing(open_dir(tmp_path / "ledger", "demo-ledger")) as folder:
+        policy_with(folder, [Gateway("gw")])
+        view = LogView(folder, lambda: now)
+
+        def answers() -> list[bytes | None]:
+            return [view.head(), view.consistency(1, 2), view.keys("gateway/gw", -1)]
+
+        first = answers()
+        assert None not in first
+        now += 59
+        assert answers() == first
+        now += 2  # heads and counts are to be of now
+        again = answers()
+        assert again[1] == first[1]
+        assert again[0] != first[0]
+        assert again[2] != first[2]
