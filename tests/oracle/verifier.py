@@ -48,6 +48,7 @@ from tests.oracle.verifier_cose import (
     each,
     exactly,
     group,
+    integer,
     leaf,
     listed,
     milliseconds,
@@ -63,6 +64,7 @@ from tests.oracle.verifier_trust import Key, NotTrusted, Trust, trust_file
 STEPS = ("parse", "record", "inclusion", "statement", "sequence", "receipts", "validity", "policy")
 BUNDLE_CAP, RECORD_CAP = 1 << 20, 1 << 16
 TOLERANCE_S, SEALED_BEHIND_MS = 300, 2000
+RFC9162 = 1
 
 
 class Failed(Exception):
@@ -97,10 +99,12 @@ STATEMENT_HEADER = table({
     1: ALG, 3: exactly("application/vnd.meterseal.batch+cbor"), 4: KID,
     15: table({1: NAME, 2: text(".{1,256}"), 6: SECONDS}),
 })  # fmt: skip
+BYTES = octets(0, BUNDLE_CAP)
 RECEIPT_HEADER = table({
-    1: ALG, 4: KID, 15: table({1: NAME, 2: text(".*"), 6: SECONDS, "size": UINT}), 395: exactly(1),
+    1: integer, 4: KID, 15: table({1: NAME, 2: text(".{1,256}"), 6: SECONDS, "size": UINT}), 395: integer,
 })  # fmt: skip
-RECEIPT_PROOFS = table({396: table({-1: array(octets(0, BUNDLE_CAP), 1, 1)})})
+RECEIPT_OUTSIDE = table({396: any_value})
+RECEIPT_PROOFS = table({-1: array(BYTES, 1, 1)})
 RECEIPT_PROOF = group(UINT, UINT, array(HASH, 1, 64))
 PLACE = group(UINT, UINT, array(HASH, 0, 64))
 LOCATOR = table(
@@ -110,7 +114,6 @@ LOCATOR = table(
     },
     {"inclusion": PLACE},
 )  # fmt: skip
-BYTES = octets(0, BUNDLE_CAP)
 WITNESSED = table({"note": octets(1, 65536), "place": PLACE})
 BUNDLE = table(
     {"v": exactly(1), "record": BYTES, "anchors": array(LOCATOR, 0, 16), "inclusion": PLACE, "statement": BYTES},
@@ -246,22 +249,29 @@ class Receipt(NamedTuple):
 
 
 def receipt_of(data: bytes) -> Receipt:
-    """Meterseal's own form, which signs ``size``, to the letter; a foreign one as RFC 9942 allows."""
+    """Meterseal's own form, which signs ``size``, to the letter; a foreign one as RFC 9942 allows.
+
+    Of another structure than RFC 9162's nothing is known, and nothing but its name is read.
+    """
     message = sign1(data, strict=False)
     claims: Any = message.header.get(15)
-    proofs: Any = message.unprotected.get(396)
     demand(type(claims) is dict, "a receipt without claims")
-    if "size" in claims:
+    ours = "size" in claims
+    if ours:
         message = sign1(data)
-        demand(RECEIPT_HEADER(message.header) and RECEIPT_PROOFS(message.unprotected), "the header of a receipt")
+        demand(RECEIPT_HEADER(message.header) and RECEIPT_OUTSIDE(message.unprotected), "the header of a receipt")
     issuer = text(r".{1,8192}")
     demand(issuer(claims.get(1)) and (2 not in claims or issuer(claims[2])), "iss or sub of a receipt")
-    demand(type(message.header.get(1)) is int and octets(1, 1 << 20)(message.header.get(4)), "no alg, or no kid")
+    demand(type(message.header.get(1)) is int and octets(1, 256)(message.header.get(4)), "no alg, or no kid")
     demand(message.payload is None and type(message.header.get(395)) is int, "a root beside the proof, or no 395")
-    demand(type(proofs) is dict and array(BYTES, 1, 1)(proofs.get(-1)), "not one inclusion proof")
-    proof = decode(proofs[-1][0], strict="size" in claims)
-    demand(RECEIPT_PROOF(proof), "an inclusion proof")
     iat = whole_time(claims[6]) if 6 in claims else None
+    proof = [0, 0, []]
+    if message.header[395] == RFC9162:
+        proofs: Any = message.unprotected.get(396)
+        demand(type(proofs) is dict and array(BYTES, 1, 1)(proofs.get(-1)), "not one inclusion proof")
+        demand(not ours or RECEIPT_PROOFS(proofs), "another proof beside it")
+        proof = decode(proofs[-1][0], strict=ours)
+        demand(RECEIPT_PROOF(proof), "an inclusion proof")
     return Receipt(message, proof, claims[1], claims.get(2), claims.get("size"), iat)
 
 
@@ -279,7 +289,7 @@ def demand_receipt(receipt: Receipt, statement: Statement, trust: Trust) -> Key:
     """Step 6: the ledger's key, once the receipt is proven to be that ledger's of this statement."""
     message = receipt.message
     key = trust.key("ledger", (receipt.ledger,), message.header[4])
-    demand(message.header[395] == 1, "not a tree of RFC 9162")
+    demand(message.header[395] == RFC9162, "not a tree of RFC 9162")
     size, index, path = receipt.proof
     key.public.check(message, root(leaf(statement.entry), size, index, path), low_s=False)
     if receipt.size is not None:
