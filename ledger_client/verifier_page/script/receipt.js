@@ -14,6 +14,7 @@ function parseReceipt(bytes) {
     sign1 = Sign1.parse(bytes);
     table(sign1.header, "receipt header", [HEADER_ALG, HEADER_KID, CWT_CLAIMS, VDS]);
     table(sign1.unprotected, "receipt unprotected header", [VDP]);
+    blob(sign1.header.get(HEADER_KID), "receipt kid", 32);
   }
   const receipt = ours ? ourClaims(sign1.header.get(CWT_CLAIMS)) : foreignClaims(claims);
   const [kid, vds] = [sign1.header.get(HEADER_KID), sign1.header.get(VDS)];

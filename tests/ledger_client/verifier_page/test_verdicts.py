@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from random import Random
 
@@ -20,6 +21,7 @@ from tests.ledger_client.verifier_page.judging import (
     witnessed_trust,
     written,
 )
+from tests.oracle.mutants import mutant
 from tests.support.evidence import LEDGER, NOW, T0, Site, bodies, trust_text
 from tests.support.witnesses.heads import cosigned_head
 
@@ -66,7 +68,9 @@ def test_notes_that_let_no_ledger_count(seen: Window) -> None:
 
 def test_what_chance_makes_of_a_proof_and_a_trust_file(seen: Window) -> None:
     chance = Random(31)
-    made = [_made(chance) for _ in range(400)]
+    made = [_made(chance) for _ in range(200)]
+    for one in map(mutant, range(200)):  # most of them signed anew
+        made.append((one.proof, _BARE.sub(rb"\1 =", one.trust), one.now))
     verdicts = of_page(seen, made)
     expected = [of_python(case) for case in made]
     judged = [pair for pair in zip(expected, verdicts, strict=True) if pair[1] != NOT_JUDGED]
@@ -76,6 +80,7 @@ def test_what_chance_makes_of_a_proof_and_a_trust_file(seen: Window) -> None:
     assert {"good", "bad", "trust"} == {verdict for (verdict, _), _ in judged}
 
 
+_BARE = re.compile(rb'^"([A-Za-z0-9_-]+)" =', re.MULTILINE)
 _HEADS = (cosigned_head(Site().entry()), cosigned_head(Site().entry(), witnesses=("w1",), later=(b"more",)))
 _BUNDLES = (
     *(Site().build(number) for number in range(3)),
