@@ -207,13 +207,14 @@ class Journal:
             return
         if self._pending.waiting and self._committer.key.away is None:
             self._committer.sign_waiting()
-        if self._may_cut() and sealing.due(
+        due = sealing.due(
             now_ms=now,
             last_ms=self._last_cut_ms,
             records=self._uncut(),
             every_ms=self.rules.seal_every_ms,
             count=self.rules.seal_count,
-        ):
+        )
+        if due and self._may_cut():
             self.cut()
         elif (commit_ms := self._pending.due_ms(self.rules.commit_every_ms)) is not None and now >= commit_ms:
             self.flush()
