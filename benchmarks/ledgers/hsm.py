@@ -4,7 +4,8 @@
 python-pkcs11 in a loop, on the same session and in turn with it. ``ledger_ratio``: receipts a second of
 ``meterseal-ledger serve`` with its key in that TPM, to ``clients`` gateways, beside the TPM's bare signatures a second
 before and after; ``ledger_ratio_strangers``: the same while ``strangers`` ask for consistency proofs, each of another
-size than the others. Each is the median of ``runs``. The pauses of few gateways, each with one
+size than the others. ``recording_ratio``: durable records a second of a gateway whose statement key is in SoftHSM2,
+beside those with files (hsm_recording.py). Each is the median of ``runs``. The pauses of few gateways, each with one
 statement pending, are the TPM's, too: with a hundred there is always one that waits.
 """
 
@@ -23,6 +24,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from benchmarks.ledgers.hsm_recording import recording_ratio
 from ledger_client.formats.cose_key import EDDSA
 from ledger_client.tokens.token import TokenSigner, forget_modules
 from ledger_client.tokens.uri import TokenUri
@@ -37,15 +39,22 @@ from tests.support.tokens.engine import Engine
 from tests.support.tokens.softhsm import softhsm
 from tests.support.tokens.swtpm import swtpm
 
-SMALLEST = ({"seconds": 0.1, "runs": 1, "clients": 3, "statements": 2, "strangers": 2},)
+SMALLEST = ({"seconds": 0.1, "runs": 1, "clients": 3, "statements": 2, "strangers": 2, "polls": 50},)
 NAME: Final = "demo-ledger"
 MESSAGE: Final = bytes(300)
 
 
 def run(
-    seconds: float = 1.0, runs: int = 5, callers: int = 4, clients: int = 100, statements: int = 5, strangers: int = 20
+    seconds: float = 1.0,
+    runs: int = 5,
+    callers: int = 4,
+    clients: int = 100,
+    statements: int = 5,
+    strangers: int = 20,
+    polls: int = 4000,
 ) -> dict[str, object]:
-    """``seconds`` of signing by turns, ``runs`` times; ``statements`` of each of ``clients`` gateways."""
+    """``seconds`` of signing by turns, ``runs`` times; ``statements`` of each of ``clients`` gateways; ``polls`` of
+    each of three meters."""
     figures: dict[str, object] = {}
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -59,8 +68,9 @@ def run(
                 figures[key] = median(ratio for ratio, _, _ in found)
                 figures[key.replace("ratio", "receipts_per_s")] = median(rate for _, rate, _ in found)
             figures["strangers_answers_per_s"] = median(answers for _, _, answers in found)
+        figures["recording_ratio"] = recording_ratio(folder / "recording", polls, runs)
     return {**figures, "seconds": seconds, "runs": runs, "callers": callers, "clients": clients,
-            "statements": statements, "strangers": strangers}  # fmt: skip
+            "statements": statements, "strangers": strangers, "polls": polls}  # fmt: skip
 
 
 def _key(token: Engine) -> TokenSigner:
