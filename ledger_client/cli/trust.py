@@ -42,6 +42,8 @@ def add(trust_file: Path, source: Path, yes: bool) -> None:
     if not new:
         click.echo(f"{trust_file}: has all of them already")
         return
+    if by := tuple(sorted({key.held.by for key in new if key.held is not None and key.held.by is not None})):
+        _warn(source, (Message("trust-held-unproven", ledgers=by),))
     agreed("compare the thumbprints with their owner by another way than the file came", yes=yes)
     _warn(trust_file, files.add(trust_file, new))
     click.echo(f"{trust_file}: {len(new)} keys added")
@@ -84,7 +86,7 @@ def from_log(
     try:
         text, proven = made(url, whom, ledger_key, max_delay, days, access(ca, [url]))
     except VerificationError as error:
-        click.echo(f"NOT PROVEN: {error.detail}")
+        click.echo(f"NOT PROVEN: {printable(error.detail)}")
         sys.exit(1)
     try:
         write_text(output, text)
@@ -150,10 +152,10 @@ def check(trust_file: Path, ledgers: tuple[str, ...], ca: Path | None) -> None:
         try:
             for difference in compared(found, ledger, url, way):
                 differences += 1
-                click.echo(f"{ledger}: {difference}")
+                click.echo(f"{ledger}: {printable(difference)}")
         except VerificationError as error:
             differences += 1
-            click.echo(f"{ledger}: NOT PROVEN: {error.detail}")
+            click.echo(f"{ledger}: NOT PROVEN: {printable(error.detail)}")
     if differences:
         sys.exit(1)
     asked = f", as the log of {', '.join(urls)} tells" if urls else "; --ledger LEDGER=URL compares it with a log"

@@ -15,6 +15,7 @@ from ledger_client.enrolment.request import Enrolment
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.formats.checks import MAX_BUNDLE
 from ledger_client.formats.cose_key import base64url
+from ledger_client.log_lines import printable
 from ledger_client.messages import Message
 from ledger_client.verification.trust import TrustKey, entry_of, load_trust, parse_trust, quoted
 
@@ -91,5 +92,5 @@ def in_words(key: TrustKey) -> str:
     if key.party is not None:
         return f"{key.role} key of party {key.party} {base64url(key.kid)}"
     whose = "statement key" if key.meter is None else f"key of meter {key.meter}"
-    identity = f" ({key.identity})" if key.identity is not None else ""
+    identity = f" ({printable(key.identity)})" if key.identity is not None else ""
     return f"{whose} of gateway {key.gateway} {base64url(key.kid)}{identity}"

@@ -16,7 +16,7 @@ from gateway.startup.preflight import prepare
 from ledger_client.formats.cose_key import PrivateKey, base64url
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.revoke import revoke
-from ledger_client.verification.trust import key_entry, load_trust
+from ledger_client.verification.trust import Held, key_entry, load_trust
 from ledger_client.verification.vouching import check_receipt
 from tests.ledger_client.transparency.test_cli import complaint, request, run
 from tests.support import samples
@@ -204,6 +204,20 @@ def test_add_takes_requests_and_ledgers_keys(pinned: Path, tmp_path: Path) -> No
     asked.write_bytes(asked.read_bytes()[:-1])
     assert "is no signed enrolment request" in complaint("trust", "add", out, asked, "--yes")
     assert "cannot be read" in complaint("trust", "add", out, tmp_path / "no.enrol", "--yes")
+
+
+def test_what_a_file_says_of_hardware_is_its_own_word(tmp_path: Path) -> None:
+    """An owner may write another's attestation, and an identity that steers a terminal, into the file he hands out."""
+    handed, out, key = tmp_path / "handed.toml", tmp_path / "trust.toml", GATEWAY.key.public
+    held = Held("demo-ledger", 1_700_000_000, "seen\x1b[2K")
+    forged = key_entry("meter", key, 0, gateway="hydro-07", meter="main", identity="a\x1b[2K\u202e", held=held)
+    handed.write_text(forged)
+    done = run("trust", "add", out, handed, "--yes")
+    assert "demo-ledger attests keys" in done.err
+    assert load_trust(out, anchored=False).keys[0].held == held
+    out.write_text(out.read_text() + '\n[policy]\nreceipts = 1\nledgers = ["demo-ledger"]\n')
+    for printed in (done.out, run("trust", "show", out).out, run("trust", "check", out).out):
+        assert not {"\x1b", "\u202e"} & set(printed)
 
 
 def test_a_gateway_runs_with_the_trust_file_from_the_log(demo: Site, pinned: Path, tmp_path: Path) -> None:
