@@ -74,8 +74,11 @@ class Node(BrokerServer):
 
     def _streams(self) -> list[dict[str, Any]]:
         address = f"http://127.0.0.1:{self.watch}/jsz?streams=1&consumers=1"
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            seen: dict[str, Any] = json.load(answer)
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                seen: dict[str, Any] = json.load(answer)
+        except OSError:  # it does not answer: it leads nothing that anybody can see
+            return []
         return [each for account in seen.get("account_details", []) for each in account.get("stream_detail", [])]
 
     def _takes_client(self) -> bool:
