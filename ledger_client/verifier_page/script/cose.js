@@ -17,10 +17,10 @@ class Sign1 {
     const tagged = decode(bytes, foreign);
     if (!(tagged instanceof Tag) || tagged.tag !== TAG_SIGN1) throw malformed("not-sign1");
     const [protectedBytes, unprotected, payload, signature] = array(tagged.value, "COSE_Sign1", 4, 4);
-    if (!isBytes(protectedBytes) || !isMap(unprotected)) throw malformed("sign1-headers");
-    if (!(payload === null || isBytes(payload)) || !isBytes(signature)) throw malformed("sign1-parts");
+    if (!isBytes(protectedBytes) || !isMap(unprotected)) throw malformed("not-sign1");
+    if (!(payload === null || isBytes(payload)) || !isBytes(signature)) throw malformed("not-sign1");
     const header = protectedBytes.length ? decode(protectedBytes, foreign) : new Map();
-    if (!isMap(header)) throw malformed("sign1-headers");
+    if (!isMap(header)) throw malformed("not-sign1");
     if (header.has(HEADER_CRIT) || unprotected.has(HEADER_CRIT)) throw malformed("sign1-crit");
     for (const label of header.keys()) if (unprotected.has(label)) throw malformed("sign1-twice");
     return new Sign1(protectedBytes, header, unprotected, payload, signature);

@@ -28,14 +28,14 @@ function parseNote(bytes) {
   if (blank < 0 || !text.endsWith("\n")) throw malformed("note-form");
   const lines = text.slice(blank + 2).split("\n");
   if (lines.length < 2 || lines.pop() !== "") throw malformed("note-form");
-  if (lines.length > MAX_SIGNATURES) throw malformed("note-signatures", { n: lines.length, most: MAX_SIGNATURES });
+  if (lines.length > MAX_SIGNATURES) throw malformed("note-form");
   return { text: text.slice(0, blank + 1), lines: lines.map(signatureLine) };
 }
 
 function signatureLine(line) {
   const [, name, encoded] = /^\u2014 ([^ ]+) ([^]*)$/.exec(line) ?? [];
   const bytes = name !== undefined && LINE_NAME.test(name) ? fromBase64(encoded) : undefined;
-  if (!bytes || bytes.length < 5) throw malformed("note-line");
+  if (!bytes || bytes.length < 5) throw malformed("note-form");
   return { name, id: bytes.subarray(0, 4), signature: bytes.subarray(4) };
 }
 

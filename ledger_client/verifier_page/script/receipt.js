@@ -18,9 +18,9 @@ function parseReceipt(bytes) {
   }
   const receipt = ours ? ourClaims(sign1.header.get(CWT_CLAIMS)) : foreignClaims(claims);
   const [kid, vds] = [sign1.header.get(HEADER_KID), sign1.header.get(VDS)];
-  if (!isBytes(kid) || !kid.length || kid.length > 256) throw malformed("receipt-kid");
-  if (!isInt(vds) || !isInt(sign1.header.get(HEADER_ALG))) throw malformed("receipt-header");
-  if (sign1.payload !== null) throw malformed("receipt-payload");
+  if (!isBytes(kid) || !kid.length || kid.length > 256) throw malformed("not-receipt");
+  if (!isInt(vds) || !isInt(sign1.header.get(HEADER_ALG))) throw malformed("not-receipt");
+  if (sign1.payload !== null) throw malformed("not-receipt");
   let place = { size: 0n, index: 0n, path: [] };
   if (vds === RFC9162_SHA256) place = proof(decode(oneProof(sign1, ours), !ours), "inclusion proof", 1);
   return { ...receipt, kid, vds, place, sign1 };
@@ -37,7 +37,7 @@ function ourClaims(value) {
 }
 
 function foreignClaims(claims) {
-  if (!isMap(claims)) throw malformed("receipt-claims");
+  if (!isMap(claims)) throw malformed("not-receipt");
   return {
     sub: claims.has(SUB) ? text(claims.get(SUB), "receipt sub", 8192) : null,
     iat: claims.has(IAT) ? foreignTime(claims.get(IAT)) : null,
@@ -55,7 +55,7 @@ function foreignTime(value) {
 function oneProof(sign1, ours) {
   const proofs = sign1.unprotected.get(VDP);
   if (ours) table(proofs, "receipt proofs", [INCLUSION]);
-  if (!isMap(proofs)) throw malformed("receipt-proofs");
+  if (!isMap(proofs)) throw malformed("not-receipt");
   const [encoded] = array(proofs.get(INCLUSION), "inclusion proofs", 1, 1);
   if (!isBytes(encoded)) throw malformed("not-byte-string", { what: "inclusion proof" });
   return encoded;

@@ -13,7 +13,8 @@ function verdictOf(outcome, now) {
     const step = outcome.step ? [...pieces(`step-name.${outcome.step}`), colon] : [];
     lines.push(element("p", {}, step, place, pieces(outcome.sentence)));
   }
-  if (outcome.verdict === "not-judged") lines.push(element("p", {}, pieces("text.not-judged-fix")));
+  const fix = { trust: "text.trust-refused-fix", "not-judged": "text.not-judged-fix" }[outcome.verdict];
+  if (fix) lines.push(element("p", {}, pieces(fix)));
   lines.push(element("p", { class: "quiet" }, pieces("text.judged-at", { now_s: BigInt(now) })));
   return verdictBox(kind, outcome.verdict, outcome.sentence, lines);
 }

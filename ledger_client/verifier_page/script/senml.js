@@ -64,14 +64,14 @@ function packValue(entry, where) {
   const offsetMs = fields.has(T) ? packTime(fields.get(T), `${where} t`) : 0n;
   const quality = fields.has(Q) ? uint(fields.get(Q), `${where} q_`) : 0n;
   if ((fields.has(T) && !offsetMs) || (fields.has(Q) && !quality)) throw malformed("pack-idle", { what: where });
-  if ([V, VS, VB].filter((key) => fields.has(key)).length !== 1) throw malformed("pack-content", { what: where });
+  if ([V, VS, VB].filter((key) => fields.has(key)).length !== 1) throw malformed("pack-value", { what: where });
   return { name: fields.get(N), value: packContent(fields, where, quality), unit, quality, offsetMs };
 }
 
 /** A boolean, text, BigInt, number or Decimal; null: there is none, and the quality says why. */
 function packContent(fields, where, quality) {
   if (fields.has(VB)) {
-    if (typeof fields.get(VB) !== "boolean") throw malformed("pack-boolean", { what: where });
+    if (typeof fields.get(VB) !== "boolean") throw malformed("pack-value", { what: where });
     return fields.get(VB);
   }
   if (fields.has(VS)) {
@@ -80,9 +80,9 @@ function packContent(fields, where, quality) {
   }
   const number = fields.get(V);
   if (!isInt(number) && typeof number !== "number" && !(number instanceof Decimal)) {
-    throw malformed("pack-number", { what: where });
+    throw malformed("pack-value", { what: where });
   }
-  if (number instanceof Decimal && number.exponent === 0n) throw malformed("pack-number", { what: where });
+  if (number instanceof Decimal && number.exponent === 0n) throw malformed("pack-value", { what: where });
   return number;
 }
 

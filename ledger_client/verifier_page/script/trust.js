@@ -25,6 +25,8 @@ const refuse = (place, code, facts) => {
   throw new TrustRefused(place, code, facts);
 };
 
+const refuseValue = (place, value) => refuse(place, "trust-value", { value: quoted(value) });
+
 /** Reads the bytes of a trust file; TrustRefused, or NotJudged for TOML that this page does not read. */
 async function parseTrust(bytes) {
   if (bytes.length > MAX_TRUST) refuse("", "trust-too-large", { limit: MAX_TRUST >> 20 });
@@ -57,7 +59,7 @@ class TrustReader {
     for (const [table, where] of this.tables("log")) logs.push(await this.log(table, where));
     this.distinct(witnesses, logs, keys);
     if (policy.witnessed > witnesses.length) {
-      refuse("policy.witnesses", "trust-witnesses", { value: policy.witnessed, n: witnesses.length });
+      refuseValue("policy.witnesses", policy.witnessed);
     }
     return new Trust({ ...policy, keys, chains, witnesses, logs });
   }
@@ -80,12 +82,12 @@ class TrustReader {
     this.known(policy, "policy", POLICY_KEYS);
     const ledgers = policy.get("ledgers");
     if (!isArray(ledgers) || !ledgers.length || !ledgers.every(isLedgerName)) {
-      refuse("policy.ledgers", "trust-ledgers-invalid", { value: quoted(ledgers) });
+      refuseValue("policy.ledgers", ledgers);
     }
     if (new Set(ledgers).size !== ledgers.length) refuse("policy.ledgers", "trust-ledger-twice");
     const receipts = policy.get("receipts");
     if (!isInt(receipts) || receipts < 1n || receipts > BigInt(ledgers.length)) {
-      refuse("policy.receipts", "trust-receipts", { value: quoted(receipts), n: ledgers.length });
+      refuseValue("policy.receipts", receipts);
     }
     const [attested, witnessed] = ["attested", "witnesses"].map((key) => this.count(policy, key));
     const [made, expires] = ["made", "expires"].map((key) => this.timeIn(policy, "policy", key));
@@ -96,9 +98,7 @@ class TrustReader {
 
   count(policy, key) {
     const value = policy.has(key) ? policy.get(key) : 0n;
-    const code = key === "attested" ? "trust-attested" : "trust-witnesses";
-    const n = isArray(this.document.get("witness")) ? this.document.get("witness").length : 0;
-    if (!isInt(value) || value < 0n) refuse(`policy.${key}`, code, { value: quoted(value), n });
+    if (!isInt(value) || value < 0n) refuseValue(`policy.${key}`, value);
     return value;
   }
 
@@ -124,7 +124,7 @@ class TrustReader {
   async key(table, where) {
     const role = table.get("role");
     if (!isText(role) || !Object.hasOwn(ROLE_NAMES, role)) {
-      refuse(`${where}.role`, "trust-role", { value: quoted(role) });
+      refuseValue(`${where}.role`, role);
     }
     this.known(table, where, [...KEY_COMMON, ...ROLE_NAMES[role], ...ROLE_MORE[role]]);
     for (const name of ROLE_NAMES[role]) this.name(table, where, name, name === "ledger" ? isLedgerName : isName);
@@ -140,7 +140,7 @@ class TrustReader {
     }
     const identity = table.get("identity") ?? null;
     if (identity !== null && !isSomeText(identity)) {
-      refuse(`${where}.identity`, "trust-identity", { value: quoted(identity) });
+      refuseValue(`${where}.identity`, identity);
     }
     return {
       role, key, validFrom, validTo, revoked, reason, identity,
@@ -152,8 +152,8 @@ class TrustReader {
 
   name(table, where, name, valid) {
     if (valid(table.get(name))) return;
-    const code = table.has(name) ? "trust-name-invalid" : "trust-name-missing";
-    refuse(`${where}.${name}`, code, { value: quoted(table.get(name)) });
+    if (!table.has(name)) refuse(`${where}.${name}`, "trust-name-missing");
+    refuseValue(`${where}.${name}`, table.get(name));
   }
 
   async public(value, where) {
@@ -179,10 +179,9 @@ class TrustReader {
   timeIn(table, where, key) {
     if (!table.has(key)) return null;
     const value = table.get(key);
-    if (!(value instanceof Moment)) refuse(`${where}.${key}`, "trust-time-zone", { value: quoted(value) });
-    const { seconds, text: written } = value;
-    if (seconds < 0n || seconds > MAX_TIME_S) refuse(`${where}.${key}`, "trust-time-1970", { value: written });
-    return seconds;
+    if (!(value instanceof Moment)) refuseValue(`${where}.${key}`, value);
+    if (value.seconds < 0n || value.seconds > MAX_TIME_S) refuseValue(`${where}.${key}`, value);
+    return value.seconds;
   }
 
   /** Who answers for it that the key is in hardware; null: nobody. */
@@ -192,7 +191,7 @@ class TrustReader {
     const needed = HELD.slice(0, 3);
     const missing = needed.find((key) => !table.has(key));
     if (missing) refuse(`${where}.${missing}`, "trust-held-part", { there: there[0], keys: needed });
-    if (table.get("held") !== "hardware") refuse(`${where}.held`, "trust-held", { value: quoted(table.get("held")) });
+    if (table.get("held") !== "hardware") refuseValue(`${where}.held`, table.get("held"));
     const evidence = table.get("evidence") ?? null;
     if (evidence !== null && !isSomeText(evidence)) refuse(`${where}.evidence`, "trust-evidence", { limit: 1024 });
     this.name(table, where, "held_by", isLedgerName);
@@ -201,20 +200,20 @@ class TrustReader {
 
   chain(table, where) {
     const claims = table.has("claims") ? table.get("claims") : false;
-    if (typeof claims !== "boolean") refuse(`${where}.claims`, "trust-claims", { value: quoted(claims) });
+    if (typeof claims !== "boolean") refuseValue(`${where}.claims`, claims);
     this.known(table, where, claims ? CHAIN_KEYS.filter((key) => key !== "sender") : CHAIN_KEYS);
     this.name(table, where, "ledger", isLedgerName);
     const id = table.get("chain_id");
-    if (!isInt(id) || id <= 0n || id > MAX_UINT) refuse(`${where}.chain_id`, "trust-chain-id", { value: quoted(id) });
+    if (!isInt(id) || id <= 0n || id > MAX_UINT) refuseValue(`${where}.chain_id`, id);
     for (const key of claims ? ["contract"] : ["contract", "sender"]) {
       const value = table.get(key);
       if (!isText(value) || !/^0x[0-9A-Fa-f]{40}$/.test(value)) {
-        refuse(`${where}.${key}`, "trust-address", { value: quoted(value) });
+        refuseValue(`${where}.${key}`, value);
       }
     }
     const confirmations = table.has("confirmations") ? table.get("confirmations") : 1n;
     if (!isInt(confirmations) || confirmations < 1n) {
-      refuse(`${where}.confirmations`, "trust-confirmations", { value: quoted(confirmations) });
+      refuseValue(`${where}.confirmations`, confirmations);
     }
     return { ledger: table.get("ledger"), id, contract: table.get("contract").toLowerCase() };
   }
@@ -222,7 +221,7 @@ class TrustReader {
   async witness(table, where) {
     this.known(table, where, ["name", "vkey"]);
     const name = table.get("name");
-    if (!isText(name) || !KEY_NAME.test(name)) refuse(`${where}.name`, "trust-witness-name", { value: quoted(name) });
+    if (!isText(name) || !KEY_NAME.test(name)) refuseValue(`${where}.name`, name);
     return { name, vkey: await this.vkey(table.get("vkey"), `${where}.vkey`, COSIGNER_KEY) };
   }
 
