@@ -138,7 +138,7 @@ def test_a_bad_proof_says_where_it_stopped(browser: Browser, page: Path, given: 
         assert seen.faults() == []
         assert choose(seen, given["damaged.mseal"]) == ("bad", "cbor-short")
         assert choose(seen, given["good.mseal"], given["revoked.toml"]) == ("bad", "verify-key-revoked")
-        assert choose(seen, trust=given["other.toml"]) == ("trust", "trust-receipts")
+        assert choose(seen, trust=given["other.toml"]) == ("trust", "trust-value")
         assert choose(seen, trust=given["odd.toml"]) == ("not-judged", "toml-unusual")
         assert seen.page.locator(".steps").count() == 0
         assert choose(seen, given["coverage.mseal"], given["trust.toml"]) == ("good", "")
