@@ -30,9 +30,12 @@ def load(config_path: Path, files: tuple[Path, ...], as_json: bool) -> None:
     from ledger_client.formats.batch_file import SUFFIX
     from ledger_client.verification.explain import clean
     from ledger_client.verification.trust import load_trust
+    from ledger_client.verification.trust_dates import demand_in_force
 
     settings = load_settings(config_path)
     trust = load_trust(settings.trust)
+    for warning in demand_in_force(trust, int(time.time())):
+        click.echo(f"warning: {trust.source}: {warning}", err=True)
     db = connect(settings.database.url, settings.database_access().password_file)
     sound = True
     try:
