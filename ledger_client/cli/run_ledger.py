@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from ledger_client import log_lines
-from ledger_client.cli.terminal.options import FORCE, YES, agreed, broker_login, moment
+from ledger_client.cli.terminal.options import FORCE, YES, UsageError, agreed, broker_login, moment
 from ledger_client.times import rfc3339
 
 if TYPE_CHECKING:
@@ -100,12 +100,18 @@ def serve(
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("request", metavar="FILE.ENROL", type=click.Path(path_type=Path))
 @click.option("--add-key", is_flag=True, help="let in a known one's new key that no old one has signed")
+@click.option("--hardware", "kids", multiple=True, metavar="KID", help="you have looked: this key is in hardware")
+@click.option("--evidence", "seen", multiple=True, metavar="TEXT", help="what you looked at; one for each --hardware")
 @YES
-def enroll(folder: Path, request: Path, add_key: bool, yes: bool) -> None:
+def enroll(folder: Path, request: Path, add_key: bool, kids: tuple[str, ...], seen: tuple[str, ...], yes: bool) -> None:
     """Let in the gateway, with its meters, or the party that made a request; asks first. May run while it serves."""
     from ledger_client.transparency.ledger import enroll as enrolling
 
-    proposal = enrolling.propose(folder, request, add_key=add_key)
+    if len(kids) != len(seen) or len(set(kids)) != len(kids):
+        way_out = "give each --hardware KID once, with an --evidence TEXT of its own, in the same order"
+        raise UsageError(f"--hardware is given {len(kids)} times, --evidence {len(seen)} times", way_out)
+    hardware = dict(zip(kids, seen, strict=True))
+    proposal = enrolling.propose(folder, request, add_key=add_key, hardware=hardware)
     for line in proposal.in_words():
         click.echo(line)
     if not proposal.changes:

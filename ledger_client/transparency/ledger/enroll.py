@@ -15,8 +15,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from ledger_client.enrolment.party_request import PartyEnrolment, parse_any
@@ -31,8 +32,9 @@ from ledger_client.times import rfc3339
 from ledger_client.transparency.ledger.committed_policy import changing
 from ledger_client.transparency.ledger.directory import has_log, open_log, policy_of
 from ledger_client.transparency.policy.key_entries import changes_of, owner
-from ledger_client.transparency.policy.policy_file import End, Policy, add_keys, flaw_at, load_policy
-from ledger_client.verification.trust import TrustKey
+from ledger_client.transparency.policy.policy_file import MAX_TEXT, End, Policy, add_keys, flaw_at, load_policy
+from ledger_client.verification.key_storage import held_in_words
+from ledger_client.verification.trust import Held, TrustKey
 
 _REVOKE: Final = (
     "ask its operator; if somebody else has the key, say until when it counted: "
@@ -57,6 +59,10 @@ class Proposal:
     identities: Mapping[TrustKey, str]
     ends: Mapping[TrustKey, End]
     """Of known keys that the request calls retired."""
+    hardware: Mapping[str, str]
+    """By kid (base64url): what the operator has looked at of the keys that he says are in hardware."""
+    attested: Mapping[TrustKey, Held | None]
+    """Known keys of which he says otherwise than before; None: that nobody answers for hardware any more."""
     warnings: tuple[str, ...]
     at: int
     """When it was made, Unix seconds: new keys count from the request's time on, or from then where that is ahead."""
@@ -64,12 +70,12 @@ class Proposal:
     @property
     def changes(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.new or self.identities or self.ends)
+        return bool(self.new or self.identities or self.ends or self.attested)
 
     def in_words(self) -> list[str]:
         """One line for the gateway or the party, one a key, one a warning."""
         lines = [f"{self.whose}, by its request of {rfc3339(self.enrolment.time)}"]
-        lines += [f"  {in_words(key)}: new" for key in self.new]
+        lines += [f"  {in_words(key)}: new{_held(key.held)}" for key in self.new]
         lines += [f"  {in_words(key)}: {self._state(key)}" for key in self.known]
         lines += [
             f"  {in_words(key)}: retired ({end.reason}), counts until {rfc3339(end.valid_to)}"
@@ -78,36 +84,49 @@ class Proposal:
         return lines + [f"warning: {warning}" for warning in self.warnings]
 
     def _state(self, key: TrustKey) -> str:
-        identity = self.identities.get(key)
-        return "enrolled already, left as it is" if identity is None else f"enrolled already, its device is {identity}"
+        identity, held = self.identities.get(key), self.attested.get(key)
+        states = [] if identity is None else [f"its device is {identity}"]
+        if held is not None:
+            states.append(f"now{_held(held)}")
+        elif key in self.attested:
+            states.append("NO LONGER attested to be in hardware; --hardware and --evidence again keep that")
+        return f"enrolled already, {'; '.join(states) or 'left as it is'}"
 
 
-def enroll(folder: Path, file: Path, *, add_key: bool = False) -> Proposal:
+def _held(held: Held | None) -> str:
+    return "" if held is None else f" in {held_in_words(held)}: “{held.evidence}”"
+
+
+def enroll(
+    folder: Path, file: Path, *, add_key: bool = False, hardware: Mapping[str, str] = MappingProxyType({})
+) -> Proposal:
     """Enrol the request in ``file`` without a question; for programs. Raises as ``propose`` and ``let_in``."""
-    proposal = propose(folder, file, add_key=add_key)
+    proposal = propose(folder, file, add_key=add_key, hardware=hardware)
     let_in(folder, proposal, add_key=add_key)
     return proposal
 
 
-def propose(folder: Path, file: Path, *, add_key: bool = False) -> Proposal:
-    """What enrolling the request in ``file`` would do at the ledger in ``folder``.
+def propose(
+    folder: Path, file: Path, *, add_key: bool = False, hardware: Mapping[str, str] = MappingProxyType({})
+) -> Proposal:
+    """What enrolling the request in ``file`` would do at the ledger in ``folder``; ``hardware`` as in ``Proposal``.
 
     Raises ``EnrollError``: the file is no signed request, or asks for what is not its own; ``TrustFileError``:
     the policy is not in order.
     """
     policy_of(folder)
-    return _proposal(folder, _request(file), add_key, int(time.time()))
+    return _proposal(folder, _request(file), add_key, int(time.time()), hardware)
 
 
 def let_in(folder: Path, proposal: Proposal, *, add_key: bool = False) -> None:
     """Enrol what was proposed, durably. Raises ``EnrollError`` where the policy is another one by now."""
     with changing(folder) as register:
-        if _proposal(folder, proposal.enrolment, add_key, proposal.at) != proposal:
+        if _proposal(folder, proposal.enrolment, add_key, proposal.at, proposal.hardware) != proposal:
             raise EnrollError(
                 f"{policy_of(folder)}: has changed meanwhile", "nothing was enrolled; check it and enrol again"
             )
         if proposal.changes:
-            add_keys(policy_of(folder), proposal.new, proposal.identities, proposal.ends)
+            add_keys(policy_of(folder), proposal.new, proposal.identities, proposal.ends, proposal.attested)
             register()
 
 
@@ -128,10 +147,13 @@ def _request(file: Path) -> Enrolment | PartyEnrolment:
         raise EnrollError(f"{file}: is no signed enrolment request ({error.detail})", make) from None
 
 
-def _proposal(folder: Path, request: Enrolment | PartyEnrolment, add_key: bool, at: int) -> Proposal:
+def _proposal(
+    folder: Path, request: Enrolment | PartyEnrolment, add_key: bool, at: int, hardware: Mapping[str, str]
+) -> Proposal:
     policy = load_policy(policy_of(folder))
     there = {key.place: key for key in policy.keys}
-    keys = list(requested(request, at))
+    keys = [_attested(key, hardware) for key in requested(request, at)]
+    _demand_attestable(folder, keys, hardware)
     if isinstance(request, PartyEnrolment):
         _demand_one_role(folder, keys[0], policy)
     _demand_own(folder, keys[0], request.before, policy, add_key, int(time.time()))
@@ -142,9 +164,10 @@ def _proposal(folder: Path, request: Enrolment | PartyEnrolment, add_key: bool, 
         for key in keys
         if key.identity is not None and key.place in there and there[key.place].identity is None
     }
+    attested = {there[key.place]: key.held for key in keys if key.place in there and there[key.place].held != key.held}
     ends = {} if isinstance(request, PartyEnrolment) else dict(_ends(folder, request, policy, keys))
     warnings = () if isinstance(request, PartyEnrolment) else tuple(_warnings(request, policy, ends))
-    return Proposal(request, _words(keys[0]), new, known, identities, ends, warnings, at)
+    return Proposal(request, _words(keys[0]), new, known, identities, ends, hardware, attested, warnings, at)
 
 
 def _ends(folder: Path, request: Enrolment, policy: Policy, keys: Sequence[TrustKey]) -> Iterator[tuple[TrustKey, End]]:
@@ -180,6 +203,30 @@ def _registered_behind(folder: Path, key: TrustKey, successor: TrustKey | None, 
             if key.role == "meter" or parse_statement(entry).kid == key.kid:
                 return at or int(time.time())
     return None
+
+
+def _attested(key: TrustKey, hardware: Mapping[str, str]) -> TrustKey:
+    evidence = hardware.get(base64url(key.kid))
+    return key if evidence is None else replace(key, held=Held(None, None, evidence))
+
+
+def _demand_attestable(folder: Path, keys: Sequence[TrustKey], hardware: Mapping[str, str]) -> None:
+    """Raises ``EnrollError`` where what is said to be in hardware is not a gateway's key of the request, or nobody
+    could read it."""
+    if not hardware:
+        return
+    if keys[0].party is not None:
+        raise EnrollError("--hardware is for keys of a gateway, and this is a party's request", "leave it out")
+    if not has_log(folder):
+        problem = "a bridge to a chain has no log to tell that a key is in hardware"
+        raise EnrollError(problem, "attest it at a ledger, or by hand in the trust files")
+    listed = [base64url(key.kid) for key in keys]
+    for kid, evidence in hardware.items():
+        if kid not in listed:
+            raise EnrollError(f"--hardware {kid}: no key of this request", f"give one of {', '.join(listed)}")
+        if not 0 < len(evidence) <= MAX_TEXT or not evidence.isprintable():
+            problem = f"--evidence for {kid} is not one line of 1 to {MAX_TEXT} characters"
+            raise EnrollError(problem, "write in a sentence what you have looked at")
 
 
 def _words(key: TrustKey) -> str:

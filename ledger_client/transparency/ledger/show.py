@@ -13,7 +13,7 @@ from ledger_client.transparency.policy.key_entries import applied, changes_of, d
 from ledger_client.transparency.policy.ledger_keys import checkpoint_keys
 from ledger_client.transparency.policy.policy_file import load_policy
 from ledger_client.transport.wire import id_to_text
-from ledger_client.verification.trust import TrustKey, key_entry
+from ledger_client.verification.trust import HARDWARE, TrustKey, key_entry
 
 
 def facts(folder: Path) -> dict[str, Any]:
@@ -21,8 +21,8 @@ def facts(folder: Path) -> dict[str, Any]:
 
     ``{ledger, entries, unregistered, kid, vkey, key_uri, keys: [{kid, since, until}], gateways: […], parties: […]}``; a
     gateway is ``{gateway, statements, last_batch, keys: […], meters: […]}``, a party ``{party, role, keys: […]}``, a
-    key of either ``{kid, valid_from, valid_to, revoked, revoked_reason}``, with ``meter`` and ``identity`` for that of
-    a meter. ``entries`` counts the ledger's own, too; ``unregistered`` the keys of which policy.toml says something
+    key of either ``{kid, valid_from, valid_to, revoked, revoked_reason, held, evidence}``, with ``meter`` and
+    ``identity`` for that of a meter. ``entries`` counts the ledger's own, too; ``unregistered`` the keys of which policy.toml says something
     else than the log, which is what is applied. ``vkey`` is that of its checkpoints, null where the log names none;
     ``key_uri`` is null for a key in a file.
     Raises ``LedgerClientError`` where there is no ledger in order.
@@ -70,7 +70,8 @@ def facts(folder: Path) -> dict[str, Any]:
 def _key(key: TrustKey) -> dict[str, Any]:
     times = {"valid_from": key.valid_from, "valid_to": key.valid_to, "revoked": key.revoked}
     facts = {name: None if time is None else rfc3339(time) for name, time in times.items()}
-    return {"kid": id_to_text(key.kid), **facts, "revoked_reason": key.revoked_reason}
+    held = {"held": None, "evidence": None} if key.held is None else {"held": HARDWARE, "evidence": key.held.evidence}
+    return {"kid": id_to_text(key.kid), **facts, "revoked_reason": key.revoked_reason, **held}
 
 
 def in_words(facts: dict[str, Any]) -> str:
@@ -104,7 +105,8 @@ def _in_words(keys: list[dict[str, Any]]) -> str:
 def _key_in_words(key: dict[str, Any]) -> str:
     if key["revoked"] is not None:
         return f"{key['kid']} REVOKED from {key['revoked']} on ({key['revoked_reason'] or 'no reason given'})"
-    return f"{key['kid']} until {key['valid_to']}" if key["valid_to"] else str(key["kid"])
+    held = f" in {HARDWARE}" if key["held"] else ""
+    return f"{key['kid']} until {key['valid_to']}{held}" if key["valid_to"] else f"{key['kid']}{held}"
 
 
 def _device(meter: dict[str, Any]) -> str:

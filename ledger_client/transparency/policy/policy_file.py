@@ -20,11 +20,13 @@ from ledger_client.errors import TrustFileError
 from ledger_client.messages import Message
 from ledger_client.text_file import NotText, NotToml, text_of, toml_of
 from ledger_client.times import rfc3339
-from ledger_client.verification.trust import TrustKey, entry_of, parse_trust, quoted
+from ledger_client.verification.trust import Held, TrustKey, entry_of, held_lines, parse_trust, quoted
 
 _LOG = logging.getLogger("meterseal.ledger")
 MAX_TEXT = 1024  # characters of a reason, or of an identity
 _ENTRY = re.compile(r"^[ \t]*\[\[[ \t]*key[ \t]*\]\].*\n", re.MULTILINE)
+_TABLE = re.compile(r"^[ \t]*\[", re.MULTILINE)
+_ATTESTATION = re.compile(r"^[ \t]*(?:held|evidence)[ \t]*=.*\n?", re.MULTILINE)
 EMPTY_POLICY = """\
 # The gateways whose batches this ledger takes, their meters, and the parties whose claims it takes. `meterseal-ledger
 # enroll` adds to this file, and a running ledger picks up every change. `meterseal-ledger revoke` adds `revoked` and
@@ -152,34 +154,68 @@ def add_keys(
     keys: Sequence[TrustKey],
     identities: Mapping[TrustKey, str],
     ends: Mapping[TrustKey, End] = MappingProxyType({}),
+    attested: Mapping[TrustKey, Held | None] = MappingProxyType({}),
 ) -> None:
-    """Add entries to a policy file, and identities and ends to some that are there, durably; all else stays word for
-    word.
+    """Add entries to a policy file, and identities and ends to some that are there, durably; what is ``attested`` of
+    such an entry takes the place of what was (None: nothing more). All else stays word for word.
 
     The caller holds ``alone``. Raises ``TrustFileError`` and changes nothing where the file would not be in order.
     """
     text, before = policy.read_text(encoding="utf-8"), load_policy(policy).keys
-    wanted = [_changed(key, identities, ends) for key in before] + list(keys)
+    wanted = [_changed(key, identities, ends, attested) for key in before] + list(keys)
     for number in range(len(before) - 1, -1, -1):  # from the last on, so that the places of the others stay right
-        if lines := _lines(before[number], identities, ends):
+        if before[number] in attested:
+            text = _unattested(text, number, policy)
+        if lines := _lines(before[number], identities, ends, attested):
             text = with_lines(text, number, lines) or ""
     text = text.rstrip() + "\n" + "".join("\n" + entry_of(key) for key in keys)
     if list(parse_policy(text, str(policy)).keys) != wanted:  # whatever a TOML file may hide an entry in
-        way_out = "write identity = … or valid_to = … into its entries by hand, or make them plain [[key]] tables"
-        raise TrustFileError(str(policy), "", "has entries that are not plain [[key]] tables", way_out)
+        raise _not_plain(policy)
     write_policy(policy, text)
 
 
-def _changed(key: TrustKey, identities: Mapping[TrustKey, str], ends: Mapping[TrustKey, End]) -> TrustKey:
+def _not_plain(policy: Path) -> TrustFileError:
+    way_out = "write identity, valid_to, held, evidence into its entries by hand, or make them plain [[key]] tables"
+    return TrustFileError(str(policy), "", "has entries that are not plain [[key]] tables", way_out)
+
+
+def _changed(
+    key: TrustKey, identities: Mapping[TrustKey, str], ends: Mapping[TrustKey, End],
+    attested: Mapping[TrustKey, Held | None],
+) -> TrustKey:  # fmt: skip
     valid_to = ends[key].valid_to if key in ends else key.valid_to
-    return replace(key, identity=identities.get(key, key.identity), valid_to=valid_to)
+    identity, held = identities.get(key, key.identity), attested.get(key, key.held)
+    return replace(key, identity=identity, valid_to=valid_to, held=held)
 
 
-def _lines(key: TrustKey, identities: Mapping[TrustKey, str], ends: Mapping[TrustKey, End]) -> str:
+def _lines(
+    key: TrustKey, identities: Mapping[TrustKey, str], ends: Mapping[TrustKey, End],
+    attested: Mapping[TrustKey, Held | None],
+) -> str:  # fmt: skip
     """What is added to the entry of a key."""
     identity = f"identity = {quoted(identities[key])}\n" if key in identities else ""
     end = f"valid_to = {rfc3339(ends[key].valid_to)}  # retired: {ends[key].reason}\n" if key in ends else ""
-    return end + identity
+    held = attested.get(key)
+    return end + identity + ("" if held is None else held_lines(held))
+
+
+def _unattested(text: str, number: int, policy: Path) -> str:
+    """The text without what ``[[key]]`` entry ``number`` says of where its key is held; ``TrustFileError`` where that
+    does not stand in lines of its own."""
+    headers = list(_ENTRY.finditer(text))
+    if number >= len(headers):
+        raise _not_plain(policy)
+    begin = headers[number].end()
+    following = _TABLE.search(text, begin)
+    end = len(text) if following is None else following.start()
+    without = text[:begin] + _ATTESTATION.sub("", text[begin:end]) + text[end:]
+    try:
+        key = parse_policy(without, str(policy)).keys[number]
+    except TrustFileError:
+        raise _not_plain(policy) from None
+    if key.held is not None:
+        raise _not_plain(policy)
+    return without
 
 
 def with_lines(text: str, number: int, lines: str) -> str | None:
