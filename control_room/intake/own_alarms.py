@@ -16,9 +16,10 @@ from ledger_client.messages import Message
 
 INTAKE_AWAY: Final = "intake-away"
 TRUST_BROKEN: Final = "trust-broken"
+TRUST_END: Final = "trust-end"
 NOT_STORED: Final = "portion-not-stored"
 TASK_FAILED: Final = "task-failed"
-CONDITIONS: Final = (INTAKE_AWAY, NOT_STORED, TASK_FAILED, TRUST_BROKEN)
+CONDITIONS: Final = (INTAKE_AWAY, NOT_STORED, TASK_FAILED, TRUST_BROKEN, TRUST_END)
 
 CONSUMER_MADE: Final = "consumer-made-again"
 CONSUMER_MENDED: Final = "consumer-mended"

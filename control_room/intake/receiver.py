@@ -37,6 +37,7 @@ from gateway.messages.message import Message
 from gateway.process.sd_notify import Manager
 from gateway.process.threads import in_thread
 from ledger_client.messages import Sentence
+from ledger_client.verification.trust_dates import ending
 
 log = logging.getLogger("meterseal.control")
 
@@ -236,6 +237,7 @@ class Receiver:
             await asyncio.sleep(EVERY_S)
             await in_thread(self._trust.look, "trust")
             self._alarms.set(own_alarms.TRUST_BROKEN, self._trust.problem)
+            self._alarms.set(own_alarms.TRUST_END, ending(self._trust.trust, self._now_ms() // 1000))
 
     def _connected(self) -> Database:
         database = self._settings.database

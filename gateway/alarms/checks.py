@@ -27,6 +27,7 @@ from ledger_client.formats.record import Event, parse_record
 from ledger_client.messages import Sentence
 from ledger_client.transport.access import AccessError
 from ledger_client.verification.trust import Trust, TrustKey
+from ledger_client.verification.trust_dates import NOTICE_S, ending
 
 DAY_S = 86_400
 NEAR_S = 30 * DAY_S
@@ -69,7 +70,7 @@ def run_periodic_checks(config: Config, now_ms: int, held: Sentence | None) -> F
             store.close()
     found.alarms[AlarmCode.CERTIFICATE_END] = dict(_certificates(config, now_ms))
     if (trust := _trust(config)) is not None:
-        found.alarms[AlarmCode.KEY_END] = dict(_keys(config, trust, now_ms))
+        found.alarms[AlarmCode.KEY_END] = {**dict(_keys(config, trust, now_ms)), **dict(_trust_end(trust, now_ms))}
         with suppress(ConfigError):  # a key file that has gone: the gateway has its key, and the doctor looks at it
             found.alarms[AlarmCode.KEY_UNLISTED] = dict(_unlisted(config, trust))
     return found
@@ -187,6 +188,12 @@ def _keys(config: Config, trust: Trust, now_ms: int) -> Iterator[_Item]:
                 n = int(left_s) // DAY_S
                 sentence = Message("key-ends", role=key.role, whose=whose, kid=kid, n=n, end_s=end_s)
             yield (source, line), (sentence, _near_ms(end_s))
+
+
+def _trust_end(trust: Trust, now_ms: int) -> Iterator[_Item]:
+    """The trust file that expires: the gateway goes on by it, whoever judges by it does not."""
+    if trust.expires is not None and (sentence := ending(trust, now_ms // 1000)) is not None:
+        yield (GATEWAY, "trust file"), (sentence, (trust.expires - NOTICE_S) * 1000)
 
 
 def _unlisted(config: Config, trust: Trust) -> Iterator[_Item]:

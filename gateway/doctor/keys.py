@@ -16,6 +16,7 @@ from gateway.process.file_owner import is_there
 from ledger_client.errors import KeyFileError
 from ledger_client.formats.cose_key import Signer, load_private_key
 from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_dates import ending
 
 SOON_S = 30 * 86_400
 """Seconds before its expiry at which a key gives a warning."""
@@ -26,6 +27,8 @@ def keys(case: CheckContext) -> Iterator[Finding]:
     file."""
     if case.trust_trouble is not None:
         yield Finding("trust file", "bad", error_message(case.trust_trouble))
+    elif case.trust is not None and (sentence := ending(case.trust, case.now_ms // 1000)) is not None:
+        yield Finding("trust file", "warn", sentence)
     good, bad = 0, False
     for name in key_names(case.config):
         path = key_files(case.config).get(name)

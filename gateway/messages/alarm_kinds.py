@@ -280,7 +280,8 @@ _ALL = (
          "signs waits: events, batches, changes",
          _BOTH, after_restart="ends"),
     Kind(AlarmCode.KEY_END, "warning",
-         "a key in trust.toml, of this gateway or of a ledger that it uses, expires within 30 days, or has expired",
+         "a key in trust.toml, of this gateway or of a ledger that it uses, expires within 30 days, or has expired; or "
+         "trust.toml itself does (`expires`): the gateway goes on by it, verifiers refuse it",
          _BOTH),
     Kind(AlarmCode.KEY_UNLISTED, "error",
          "trust.toml lacks a signing key of this gateway; nothing signed with it can be verified",

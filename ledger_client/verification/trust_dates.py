@@ -21,6 +21,16 @@ def expired(trust: Trust, now: int) -> bool:
     return trust.expires is not None and now >= trust.expires
 
 
+def ending(trust: Trust, now: int) -> Message | None:
+    """What those who run something by the file are to know of its end at ``now`` (Unix seconds): that it is near, or
+    that it has come. None: it is not near, or there is none."""
+    if trust.expires is None or now < trust.expires - NOTICE_S:
+        return None
+    if expired(trust, now):
+        return Message("trust-has-ended", path=trust.source, end_s=trust.expires)
+    return Message("trust-ends", path=trust.source, n=(trust.expires - now) // 86_400, end_s=trust.expires)
+
+
 def demand_in_force(trust: Trust, now: int, *, expired_ok: bool = False) -> tuple[Message, ...]:
     """What a reader should know of the file's dates at ``now`` (Unix seconds).
 

@@ -22,9 +22,9 @@ def facts(folder: Path) -> dict[str, Any]:
     ``{ledger, entries, unregistered, kid, vkey, key_uri, keys: [{kid, since, until}], gateways: […], parties: […]}``; a
     gateway is ``{gateway, statements, last_batch, keys: […], meters: […]}``, a party ``{party, role, keys: […]}``, a
     key of either ``{kid, valid_from, valid_to, revoked, revoked_reason, held, evidence}``, with ``meter`` and
-    ``identity`` for that of a meter. ``entries`` counts the ledger's own, too; ``unregistered`` the keys of which policy.toml says something
-    else than the log, which is what is applied. ``vkey`` is that of its checkpoints, null where the log names none;
-    ``key_uri`` is null for a key in a file.
+    ``identity`` for that of a meter. ``entries`` counts the ledger's own, too; ``unregistered`` the keys of which
+    policy.toml says something else than the log, which is what is applied. ``vkey`` is that of its checkpoints, null
+    where the log names none; ``key_uri`` is null for a key in a file.
     Raises ``LedgerClientError`` where there is no ledger in order.
     """
     policy = load_policy(policy_of(folder))

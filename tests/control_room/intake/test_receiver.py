@@ -152,6 +152,19 @@ def test_another_trust_file_judges_again_what_lacked_its_key(room: Room, sender:
         assert room.records() == records
 
 
+def test_a_trust_file_that_has_expired_stops_no_record(room: Room, sender: Gateway) -> None:
+    """What verifiers refuse is an alarm here: a gateway that nobody listens to would lose what it cannot keep."""
+    whole, end = room.trust.read_text(), "expires = 2020-01-01T00:00:00Z\n"
+    room.trust.write_text(whole.replace("[policy]\n", f"[policy]\n{end}"))
+    with room.receiver():
+        sender.publish(TOPIC, message(signed(3)))
+        room.until_stored(3)
+        room.until(lambda: room.count("alarms", "code = 'trust-end' AND cleared IS NULL") == 1)
+        assert room.count("refused") == 0
+        room.trust.write_text(whole)
+        room.until(lambda: room.count("alarms", "code = 'trust-end' AND cleared IS NULL") == 0)
+
+
 def test_what_is_missing_is_asked_for_when_the_gateway_comes_online(room: Room, sender: Gateway) -> None:
     sender.subscribe(topic(GATEWAY, "again"))
     sender.publish(TOPIC, message(signed(1)))

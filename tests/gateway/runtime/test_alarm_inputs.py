@@ -14,6 +14,7 @@ import pytest
 from gateway.accounting.plans import catalog
 from gateway.alarms.checks import Found, run_periodic_checks
 from gateway.clock import KernelClock
+from gateway.config.device_keys import load_site_trust
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.fieldbus.polling.line import Line
@@ -360,6 +361,14 @@ def test_certificates_and_keys_near_their_end(loaded: Config, tmp_path: Path) ->
     ends = found(loaded, "key-end", now_ms)
     assert list(ends) == [(GATEWAY, "statement key")]
     assert "in 5 days" in ends[GATEWAY, "statement key"]
+    for seconds, word in ((29 * 86_400 + 60, "in 29 days"), (-1, "has expired")):
+        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_ms // 1000 + seconds))
+        loaded.trust.write_text(trust.replace("[policy]\n", f"[policy]\nexpires = {until}\n"))
+        assert word in found(loaded, "key-end", now_ms)[GATEWAY, "trust file"]
+    assert load_site_trust(loaded).expires is not None  # nothing stops
+    later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_ms // 1000 + 31 * 86_400))
+    loaded.trust.write_text(trust.replace("[policy]\n", f"[policy]\nexpires = {later}\n"))
+    assert found(loaded, "key-end", now_ms) == {}
 
 
 def test_room_for_less_than_two_days(tmp_path: Path) -> None:
