@@ -22,7 +22,7 @@ class Tpm(Server):
     """The process: ``suspend`` and ``resume``, ``kill`` and ``start`` (a power cycle)."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = _two_free_ports()
+        self.port = two_free_ports()
         state = folder / "state"
         state.mkdir(parents=True, exist_ok=True)
         command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--flags", "not-need-init,startup-clear"]
@@ -80,7 +80,8 @@ def swtpm(folder: Path, label: str = "site") -> Iterator[SwTpm]:
         tpm.close()
 
 
-def _two_free_ports() -> int:
+def two_free_ports() -> int:
+    """The first of two that follow one another."""
     while True:
         port = free_port()
         with socket.socket() as probe:
