@@ -26,7 +26,7 @@ def receipts_until(config: Config, former: FormerKey) -> int:
     """When the last ledger had the last batch that needs the key, in Unix seconds; 0 where it signed nothing that is
     here. Raises GatewayError: it is still needed, and for what."""
     if not is_there(config.database):
-        return 0
+        raise GatewayError(Message("retire-no-database", path=str(config.database)))
     with closing(Database(config.database, read_only=True)) as store:
         owner = GATEWAY if former.owner == STATEMENT else former.owner
         first, last = _places(store, owner, former.kid, _replaced_ms(config, store, former, owner))

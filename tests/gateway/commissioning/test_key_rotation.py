@@ -35,7 +35,9 @@ CHANGING = frozenset({"open", "os.rename", "os.link", "os.remove", "os.mkdir", "
 
 @pytest.fixture
 def loaded(tmp_path: Path) -> Config:
-    return site(tmp_path / "site", {'every = "60s"': 'every = "10s"'})
+    made = site(tmp_path / "site", {'every = "60s"': 'every = "10s"'})
+    Database(made.database).close()  # of a gateway that has recorded nothing
+    return made
 
 
 def listed(name: str, key: PublicKey) -> None:
@@ -214,6 +216,9 @@ def test_a_key_is_destroyed_only_once_every_batch_that_needs_it_has_all_receipts
     assert refused_to_retire(loaded, old) == "retire-signs-on"
     hands.end()
     assert refused_to_retire(loaded, old) == "retire-signs-on"
+    loaded.data.rename(loaded.data.with_name("elsewhere"))  # its disk is not mounted
+    assert refused_to_retire(loaded, old) == "retire-no-database"
+    loaded.data.with_name("elsewhere").rename(loaded.data)
     machine = Machine()
     machine.wall_ms += 600_000
     hands = Hands(loaded, machine, epoch=bytes((2,)) * 8)

@@ -17,6 +17,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.errors import GatewayError
 from gateway.evidence.key_match import listed_as_replaced
+from gateway.storage.database import Database
 from ledger_client.tokens.token import forget_modules
 from tests.gateway.commissioning.test_key_rotation import NOW_S, code, killed_at, listed, request
 from tests.support.samples import site
@@ -32,7 +33,9 @@ def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return site(tmp_path / "site").path
+    made = site(tmp_path / "site")
+    Database(made.database).close()  # of a gateway that has recorded nothing
+    return made.path
 
 
 def place(token: SoftHsm, name: str) -> TokenPlace:
