@@ -41,6 +41,10 @@ _LOG = logging.getLogger("meterseal.witness")
 KEY: Final = "witness.pem"
 VKEY: Final = "witness.vkey"
 MEMORY: Final = "logs"
+COSIGNED: Final = "cosigned"
+"""An empty file for each log that was ever cosigned: without what ``MEMORY`` has of it, it is not cosigned again."""
+
+_FORGOTTEN: Final = "make a new witness in another folder: this one no longer knows what it has cosigned"
 
 
 class WitnessError(LedgerClientError):
@@ -112,27 +116,30 @@ class _Log:
 
     def __init__(self, folder: Path, origin: str, vkey: Vkey, cosigner: Vkey) -> None:
         self.vkey, self.lock = vkey, threading.Lock()
-        self.path = folder / MEMORY / sha256(origin.encode()).hexdigest()
+        name = sha256(origin.encode()).hexdigest()
+        self.path, self._cosigned = folder / MEMORY / name, folder / COSIGNED / name
         self.note: Note | None = None
         self.known: Checkpoint | None = None
         self._doubted = 0
+        self._cosigned.parent.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(folder)
         try:
             self.note = parse_note(self.path.read_bytes())
             self.known = parse_checkpoint(self.note.text)
             if self.known.origin != origin or cosigned(self.note, cosigner) is None:
                 raise Malformed("it is not of this log, or not cosigned with this key")
         except FileNotFoundError:
-            return
+            if self._cosigned.exists():
+                raise WitnessError(f"{self.path}: missing, but {origin} was cosigned", _FORGOTTEN) from None
         except (OSError, VerificationError) as error:
             why = error.detail if isinstance(error, VerificationError) else str(os_error(error))
-            raise WitnessError(
-                f"{self.path}: cannot be read ({why})",
-                "make a new witness in another folder: this one no longer knows what it has cosigned",
-            ) from None
+            raise WitnessError(f"{self.path}: cannot be read ({why})", _FORGOTTEN) from None
 
     def keep(self, checkpoint: Checkpoint, note: Note) -> None:
         """On disk when this returns; the caller holds ``lock``."""
         write_text(self.path, note.encode().decode())
+        if self.known is None:
+            write_text(self._cosigned, "")
         self.known, self.note = checkpoint, note
 
     def doubt(self, old: int) -> None:

@@ -184,6 +184,11 @@ def _forget(folder: Path) -> None:
     shutil.rmtree(folder / "logs")
 
 
+def _forget_one(folder: Path) -> None:
+    for file in (folder / "logs").iterdir():
+        file.unlink()
+
+
 def _damage(folder: Path) -> None:
     for file in (folder / "logs").iterdir():
         file.write_bytes(file.read_bytes()[:-20])
@@ -196,7 +201,8 @@ def _of_another(folder: Path) -> None:
 
 
 FOLDERS: dict[str, Callable[[Path], object]] = {
-    "its memory is gone": _forget, "its memory is damaged": _damage, "its memory was not cosigned": _of_another,
+    "its memory is gone": _forget, "its memory of the log is gone": _forget_one,
+    "its memory is damaged": _damage, "its memory was not cosigned": _of_another,
     "its key is gone": lambda folder: (folder / "witness.pem").unlink(),
     "its name is gone": lambda folder: (folder / "witness.vkey").write_text("x\n"),
 }  # fmt: skip
