@@ -65,6 +65,30 @@ def test_a_key_goes_into_a_token_to_another_and_back(tmp_path: Path) -> None:
         assert kids[3] == kids[4]
 
 
+def test_a_key_goes_from_a_file_into_a_tpm_and_back(tmp_path: Path) -> None:
+    """While the ledger is stopped: without a resource manager one process at a time has the TPM. With power cycles."""
+    folder = tmp_path / "ledger"
+    with swtpm(tmp_path / "tpm") as tpm:
+        run("init", folder)
+        gateway, receipts = Gateway("gw"), []
+        place = Place(folder, NAME, tmp_path)
+        place.enroll(gateway)
+        for batch, move in enumerate(([], tpm.options("ledger", "--to"), [])):
+            if batch:
+                run("rotate", folder, *move)
+                forget_modules()
+                tpm.tpm.kill()  # what a process leaves in it only a resource manager clears away, or a power cycle
+                tpm.tpm.start()
+            assert (folder / "key.pem").exists() == (batch != 1)
+            with (
+                embedded_ledger(folder, NAME) as ledger,
+                closing(HttpLedger(NAME, ledger.url, timeout_s=20)) as driver,
+            ):
+                receipts.append(persist(driver, gateway.statement(batch)))
+        check_receipts(place, gateway, receipts)
+        assert len({parse_receipt(receipt).kid for receipt in receipts}) == 3
+
+
 def test_what_does_not_name_a_key_makes_no_ledger(tmp_path: Path) -> None:
     with softhsm(tmp_path / "hsm") as hsm:
         uri, *rest = hsm.options("ledger")[1:]
