@@ -322,8 +322,9 @@ class Committer:
         return [self.pending.signer.coverage(meter, body, now) for meter, body in self.accounting.coverage(last)]
 
     def flush(self) -> None:
-        """Commit what is pending."""
-        if len(self.pending) or self.pending.to_save() is not None:
+        """Commit what is pending. What waits is saved with it, but not while nothing can be recorded: each such try
+        would put off the one that opens the database again."""
+        if len(self.pending) or (self.trouble is None and self.pending.to_save() is not None):
             self.write(())
 
     def write(

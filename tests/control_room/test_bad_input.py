@@ -18,7 +18,7 @@ from ledger_client.formats.record import Body, Claims, Event, Reading, Value, pa
 from tests.support.fleet.books import books, is_proven, sealed
 from tests.support.fleet.site import Fleet, Size, fleet
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 NAME, METER, OTHER = "gw-00", "meter-000", "meter-001"
 EPOCH = bytes(7) + b"\1"
 TEN_YEARS_S = 315_360_000

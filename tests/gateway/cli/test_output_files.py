@@ -117,6 +117,7 @@ def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, li
         "profiles toml": (main, ["profiles", "--from-csv", table_of_points(folder), "--base", "1"]),
         "profiles new": (main, ["profiles", "--new"]),
         "ledger prove": (ledger, ["prove", batch, "export-main"]),
+        "ledger verifier-page": (ledger, ["verifier-page"]),
         "ledger from": (ledger, ["trust", "from", *from_words(loaded)]),
         "ledger backup": (ledger, ["backup", loaded.path.parent / "ledger"]),
         "ledger energytag": (ledger, ["energytag", *exported_files(loaded.path.parent / "exported", "energytag")]),
@@ -131,7 +132,7 @@ CASES = (
     "enrol-request", "prove", "commission", "export", "backup", "readings csv", "readings jsonl", "readings parquet",
     "profiles csv", "profiles toml",
     "ledger prove", "ledger backup", "ledger from", "ledger table", "ledger energytag", "ledger irec",
-    "ledger certificate prove",
+    "ledger certificate prove", "ledger verifier-page",
 )  # fmt: skip
 
 
