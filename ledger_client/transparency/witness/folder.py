@@ -138,7 +138,7 @@ class _Log:
     def keep(self, checkpoint: Checkpoint, note: Note) -> None:
         """On disk when this returns; the caller holds ``lock``."""
         write_text(self.path, note.encode().decode())
-        if self.known is None:
+        if not self._cosigned.exists():  # also where a power cut came between the two
             write_text(self._cosigned, "")
         self.known, self.note = checkpoint, note
 

@@ -218,6 +218,18 @@ def test_a_folder_that_does_not_know_what_it_cosigned_is_not_served(tmp_path: Pa
     assert caught.value.way_out
 
 
+def test_a_log_whose_head_was_kept_and_not_marked_is_marked_by_the_next(tmp_path: Path) -> None:
+    with closing(Witness(tmp_path / "w", NAME, LOGS)) as made:
+        assert ask(made, 0, 5).status == 200
+    (mark,) = (tmp_path / "w" / "cosigned").iterdir()
+    mark.unlink()  # as where a power cut came between the two
+    with closing(Witness(tmp_path / "w", None, LOGS)) as again:
+        assert ask(again, 5, 9).status == 200
+    _forget_one(tmp_path / "w")
+    with pytest.raises(LedgerClientError):
+        Witness(tmp_path / "w", None, LOGS)
+
+
 def test_a_folder_is_one_witness_and_served_once(tmp_path: Path, witness: Witness) -> None:
     with pytest.raises(LedgerClientError):
         Witness(tmp_path / "w", None, LOGS)
