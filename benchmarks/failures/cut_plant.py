@@ -15,7 +15,7 @@ from pathlib import Path
 
 from firmware_sim.cli.run import Simulator, serve
 from firmware_sim.meters.answer_faults import Fault
-from firmware_sim.meters.device import Armed, When
+from firmware_sim.meters.armed import Choice, Order
 from firmware_sim.scenario.load import load_scenario
 from firmware_sim.wire.answer_log import AnswerLog
 from tests.support.processes import Server
@@ -76,9 +76,9 @@ def main(folder: Path) -> None:
         for name, (profile, address) in METERS.items()
     )
     path.write_text(f'[[bus]]\nname = "{LINE}"\ntype = "modbus-rtu"\nport = "{LINE}"\nbaudrate = 9600\n{meters}')
-    fault = Armed.of("cut-off", CutOff(file=folder / "cut"), When(), "cut")
+    fault = Order(CUT, (CUT,), "cut-off", lambda: (Choice("cut-off", CutOff(file=folder / "cut")),))
     log = AnswerLog(folder / "answers.jsonl")
-    simulator = Simulator(replace(load_scenario(path), faults={CUT: (fault,)}), folder=folder, log=log)
+    simulator = Simulator(replace(load_scenario(path), faults=(fault,)), folder=folder, log=log)
     asyncio.run(serve(simulator, seconds=None, opened=lambda _: print(READY)))
     log.close()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from firmware_sim.clock import SimClock
 from firmware_sim.errors import ScenarioError, WireError
+from firmware_sim.meters.armed import Faults
 from firmware_sim.meters.device import Device
 from firmware_sim.meters.dlt645_meter import Dlt645Meter
 from firmware_sim.meters.dlt645_pdu import means
@@ -60,6 +61,9 @@ class Simulator:
         self.scenario, self._folder, self._log = scenario, folder, log
         self._plant = Plant(scenario.plant)
         self._clock = clock or SimClock()
+        self.faults = Faults(scenario.plant.seed)
+        for order in scenario.faults:
+            self.faults.arm(order, injected=False)
         self.warnings: list[str] = []
         self._buses = [(table, self._bus(number, table)) for number, table in enumerate(scenario.buses)]
         self._open: list[Bus] = []
@@ -115,7 +119,7 @@ class Simulator:
                 self.warnings.append(
                     f"meter {row.name}: not available: {', '.join(meter.unfilled)}; set them with show = {{ … }}"
                 )
-            devices.append((row.address, Device(meter, self.scenario.faults.get(row.name, ()))))
+            devices.append((row.address, Device(meter, self.faults.of(row.name))))
         units = Units(table.name, devices, self._clock, self._log, seed=self.scenario.plant.seed)
         if isinstance(table, RtuTable):
             return self._rtu(units, table)
@@ -180,7 +184,7 @@ class Simulator:
             )
             if meter.unfilled:
                 self.warnings.append(f"meter {row.name}: it does not have: {', '.join(meter.unfilled)}")
-            devices.append((row.address, Device(meter, self.scenario.faults.get(row.name, ()))))
+            devices.append((row.address, Device(meter, self.faults.of(row.name))))
         seed, line, others = self.scenario.plant.seed, table.line(), table.disturbances()
         units = Units(table.name, devices, self._clock, self._log, seed=seed, means=means)
         spoken, settings = dlt645(table.preamble), table.uarts()
@@ -213,7 +217,7 @@ class Simulator:
             Logger(
                 Station(row.spec(), self._plant),
                 row.manners(tz),
-                self.scenario.faults.get(row.name, ()),
+                self.faults.of(row.name),
                 self._clock,
                 self._log,
                 table.name,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any, Protocol
 
 from firmware_sim.meters.answer_faults import Fault, Look
 from firmware_sim.meters.answers import Answer, Delivery, Place, Unit
+from firmware_sim.meters.armed import Armed
 from firmware_sim.meters.packing import Value
 from firmware_sim.meters.pdu import Refused
 from firmware_sim.meters.register_image import Reply
@@ -54,73 +54,6 @@ class Meter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class When:
-    """When a fault is on: between two moments of the plant's time, at every n-th request or a share of them, and of
-    Modbus reads only at those of more than ``above`` registers."""
-
-    from_ms: int = 0
-    to_ms: int | None = None
-    every: int = 1
-    share: float = 1.0
-    above: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A fault, and its share of the requests."""
-
-    kind: str
-    fault: Fault
-    share: float = 1.0
-
-
-@dataclass
-class Armed:
-    """A fault of one meter, or several of which a request meets one at most; and how many requests it has seen while
-    its time was on."""
-
-    choices: Sequence[Choice]
-    when: When
-    seed: str
-    requests: int = field(default=0, init=False)
-
-    @classmethod
-    def of(cls, kind: str, fault: Fault, when: When, seed: str) -> Armed:
-        """A single fault.
-
-        Args:
-            kind: its name in the scenario.
-            fault: what it does.
-            when: the time in which it is on, and how often it strikes.
-            seed: of its generator.
-        """
-        return cls((Choice(kind, fault),), when, seed)
-
-    def strikes(self, t_ms: int, count: int = 0) -> tuple[Choice, random.Random] | None:
-        """The fault that is on for this request, with a generator for it, or None.
-
-        Args:
-            t_ms: the plant's time.
-            count: so many registers are asked for.
-        """
-        when = self.when
-        if t_ms < when.from_ms or (when.to_ms is not None and t_ms >= when.to_ms):
-            return None
-        if when.above and count <= when.above:
-            return None
-        self.requests += 1
-        rng = random.Random(f"{self.seed}/{self.requests}")
-        if self.requests % when.every or rng.random() >= when.share:
-            return None
-        place = rng.random()
-        for choice in self.choices:
-            place -= choice.share
-            if place < 0:
-                return choice, rng
-        return None
-
-
-@dataclass(frozen=True, slots=True)
 class Asked:
     """A request as the log names it, and the moment that its answer shows."""
 
@@ -137,19 +70,36 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a device makes of a request: deliveries in the order of their making, and the faults that struck."""
+    """What a device makes of a request: deliveries in the order of their making, and the faults that struck by their
+    kinds, and as they are armed."""
 
     asked: Asked
     deliveries: tuple[Delivery, ...]
     faults: tuple[str, ...] = ()
     exception: int | None = None
+    by: tuple[Armed, ...] = ()
+
+    @property
+    def injected(self) -> tuple[str, ...]:
+        """The ids of the faults that struck."""
+        return tuple(armed.id for armed in self.by)
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether a fault that struck was cleared since: what it still holds back is not sent."""
+        return any(armed.cleared for armed in self.by)
 
 
 class Device:
-    """One unit of a bus."""
+    """One unit of a bus.
+
+    Args:
+        meter: what it shows.
+        faults: its faults, looked at anew for each request.
+    """
 
     def __init__(self, meter: Meter, faults: Sequence[Armed] = ()) -> None:
-        self.meter, self.faults = meter, tuple(faults)
+        self.meter, self.faults = meter, faults
 
     def ask(self, unit: Unit, pdu: bytes, t_ms: int, frame: Frame) -> Outcome:
         """What the device sends for a request.
@@ -161,10 +111,12 @@ class Device:
             frame: makes a frame of a unit and a PDU.
         """
         asked = Asked(unit, pdu, self.meter.place(pdu), t_ms)
-        struck = [found for armed in self.faults if (found := armed.strikes(t_ms, asked.count))]
+        met = [(armed, found) for armed in self.faults if (found := armed.strikes(t_ms, asked.count))]
+        struck = [found for _, found in met]
         names = tuple(choice.kind for choice, _ in struck)
+        by = tuple(armed for armed, _ in met)
         if self.meter.sleeps_at(t_ms) or not all(choice.fault.hears(t_ms) for choice, _ in struck):
-            return Outcome(asked, (), names)
+            return Outcome(asked, (), names, by=by)
         right, values = self._answer(asked, [choice.fault for choice, _ in struck])
         answer = right
         for choice, rng in struck:
@@ -172,7 +124,7 @@ class Device:
         deliveries = [Delivery(0.0, frame(answer.unit, answer.pdu), values if answer == right else {})]
         for choice, rng in struck:
             deliveries = choice.fault.send(deliveries, rng)
-        return Outcome(asked, tuple(deliveries), names, self.meter.code_of(answer.pdu))
+        return Outcome(asked, tuple(deliveries), names, self.meter.code_of(answer.pdu), by)
 
     def _answer(self, asked: Asked, faults: list[Fault]) -> tuple[Answer, dict[str, Value]]:
         meter, pdu = self.meter, asked.pdu

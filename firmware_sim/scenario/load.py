@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from firmware_sim.errors import ScenarioError
-from firmware_sim.meters.answer_faults import KINDS, Fault
-from firmware_sim.meters.device import Armed, Choice
-from firmware_sim.meters.logger_faults import LOGGER_KINDS, misfit
+from firmware_sim.meters.armed import Order
 from firmware_sim.plant.model import PlantSpec
+from firmware_sim.scenario.complaints import Unfit, explained
 from firmware_sim.scenario.dlt645_schema import Dlt645MeterTable, Dlt645Table
+from firmware_sim.scenario.faults import Places, ordered
 from firmware_sim.scenario.hj212_schema import Hj212Table, StationTable
 from firmware_sim.scenario.p1_schema import P1MeterTable
-from firmware_sim.scenario.schema import BusTable, ChoiceTable, FaultTable, FileTable, MeterTable, RtuTable
+from firmware_sim.scenario.schema import BusTable, FileTable, MeterTable, RtuTable
 from firmware_sim.scenario.table import EndTable
 from gateway.devices.profile import NotToml, Profile, load_profile, toml_of
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A checked scenario; ``profiles`` by meter name, ``faults`` by meter name in the order of the file."""
+    """A checked scenario; ``profiles`` by meter name, ``faults`` in the order of the file, ``places`` where there can
+    be more of them."""
 
     source: str
     plant: PlantSpec
     buses: tuple[BusTable, ...]
     profiles: Mapping[str, Profile]
-    faults: Mapping[str, tuple[Armed, ...]]
-
-
-_Table = TypeVar("_Table", bound=BaseModel)
+    faults: tuple[Order, ...]
+    places: Places
 
 
 def load_scenario(path: Path, *, seed: int | None = None, ports: Mapping[str, str] | None = None) -> Scenario:
@@ -91,7 +88,7 @@ class _Check:
         try:
             file = FileTable.model_validate(table)
         except ValidationError as error:
-            raise self.refuse(*_explained(error)) from None
+            raise self.refuse(*explained(error)) from None
         self.unique([(f"bus[{n}].name", bus.name) for n, bus in enumerate(file.bus)])
         served = [(n, bus) for n, bus in enumerate(file.bus) if not isinstance(bus, Hj212Table)]
         self.unique([(f"bus[{n}].port", str(bus.port)) for n, bus in served if bus.port])
@@ -118,12 +115,15 @@ class _Check:
             if not bus.type.startswith(spoken):
                 problem = f"{meter.profile} is the profile of a device that does not speak {bus.type}"
                 raise self.refuse(f"{where}.profile", problem, f"use it on a bus of type {spoken}")
-        types = {meter.name: bus.type for _, bus, meter in meters}
-        faults: dict[str, tuple[Armed, ...]] = {}
-        for number, row in enumerate(file.fault):
-            name, armed = self.fault(f"fault[{number}]", row, types, f"{file.plant.seed}/{number}")
-            faults[name] = (*faults.get(name, ()), armed)
-        return Scenario(str(self.path), file.plant.spec(), tuple(file.bus), profiles, faults)
+        places = Places({bus.name: bus.type for bus in file.bus}, {meter.name: bus.name for _, bus, meter in meters})
+        faults = [self.fault(f"fault[{number}]", row, places) for number, row in enumerate(file.fault)]
+        return Scenario(str(self.path), file.plant.spec(), tuple(file.bus), profiles, tuple(faults), places)
+
+    def fault(self, where: str, row: dict[str, Any], places: Places) -> Order:
+        try:
+            return ordered(row, places)
+        except Unfit as unfit:
+            raise self.refuse(f"{where}.{unfit.key}", unfit.problem, unfit.fix) from None
 
     def no_settings(self, rows: Sequence[tuple[str, BusTable, _MeterTable]]) -> None:
         for where, _, meter in rows:
@@ -138,100 +138,10 @@ class _Check:
                 raise self.refuse(key, f"{name} is already used by {seen[name]}", "use a different one for each")
             seen[name] = key
 
-    def fault(self, where: str, row: dict[str, Any], types: Mapping[str, str], seed: str) -> tuple[str, Armed]:
-        if row.get("kind") == ONE_OF:
-            row = dict(row)
-            rows = row.pop("choice", [])
-            table = self.read(where, FaultTable, row)
-            if not isinstance(rows, list) or not rows or not all(isinstance(r, dict) for r in rows):
-                raise self.refuse(f"{where}.choice", "no choices", "add [[fault.choice]] tables")
-            choices = []
-            for number, each in enumerate(rows):
-                one, fault = self.split(f"{where}.choice[{number}]", ChoiceTable, each)
-                choices.append(Choice(one.kind, fault, one.share))
-            if sum(choice.share for choice in choices) > 1 + 1e-9:
-                raise self.refuse(f"{where}.choice", "the shares add up to more than 1", "lower them")
-        else:
-            table, fault = self.split(where, FaultTable, row)
-            choices = [Choice(table.kind, fault)]
-        if table.meter not in types:
-            raise self.refuse(f"{where}.meter", f"no such meter: {table.meter!r}", _nearest(table.meter, list(types)))
-        if table.above and not types[table.meter].startswith("modbus"):
-            raise self.refuse(f"{where}.above", "only Modbus reads ask for registers", "remove it")
-        for choice in choices:
-            bus_type = types[table.meter]
-            if refusal := choice.fault.impossible.get(bus_type) or misfit(choice.kind, bus_type):
-                raise self.refuse(f"{where}.kind", f"{choice.kind}: {refusal[0]}", refusal[1])
-        return table.meter, Armed(choices, table.when(), seed)
-
-    def split(self, where: str, form: type[_Table], row: dict[str, Any]) -> tuple[_Table, Fault]:
-        """What every fault has, and the fault itself by its kind."""
-        kind = row.get("kind")
-        if not isinstance(kind, str) or kind not in ALL_KINDS:
-            raise self.refuse(f"{where}.kind", f"no such fault: {kind!r}", _nearest(str(kind or ""), KNOWN))
-        common = {f.alias or name for name, f in form.model_fields.items()}
-        table = self.read(where, form, {k: v for k, v in row.items() if k in common})
-        of_kind = json.dumps({k: v for k, v in row.items() if k not in common}, default=str)
-        try:
-            return table, TypeAdapter(ALL_KINDS[kind]).validate_json(
-                of_kind
-            )  # the mode that is strict and takes a table
-        except ValidationError as error:
-            key, problem, fix = _explained(error)
-            raise self.refuse(f"{where}.{key}", problem, fix) from None
-
-    def read(self, where: str, form: type[_Table], row: dict[str, Any]) -> _Table:
-        """A table of this form."""
-        try:
-            return form.model_validate(row)
-        except ValidationError as error:
-            key, problem, fix = _explained(error)
-            raise self.refuse(f"{where}.{key}", problem, fix) from None
-
 
 def _is_of_bits(bus: BusTable) -> bool:
     """Whether each end of the line has settings of its own; two devices may then have one address."""
     return isinstance(bus, RtuTable | Dlt645Table) and bus.uarts() is not None
 
 
-ONE_OF = "one-of"
-ALL_KINDS = {**KINDS, **LOGGER_KINDS}
-KNOWN = [*ALL_KINDS, ONE_OF]
 SERIAL, ON_TCP = ("modbus-rtu", "modbus-rtu-over-tcp", "modbus-ascii"), ("modbus-rtu-over-tcp", "modbus-tcp", "hj212")
-TAGS = (
-    "modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp", "modbus-ascii", "dlt645", "hj212", "p1", "noise",
-    "second-master", "str", "int",
-)  # fmt: skip
-"""What pydantic adds to the path of a table that differs from others by its type or kind."""
-
-
-def _explained(error: ValidationError) -> tuple[str, str, str]:
-    """The first complaint as key, problem and fix."""
-    first = error.errors(include_url=False)[0]
-    key = ""
-    for part in first["loc"]:
-        if part not in TAGS:
-            key += f"[{part}]" if isinstance(part, int) else f".{part}"
-    key = key.lstrip(".")
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return key, "unknown key", "use a key listed in docs/simulator.md"
-    if first["type"] in ("missing", "union_tag_not_found"):
-        return key if first["type"] == "missing" else f"{key}.{_tag(first)}", "missing", "add it"
-    if first["type"] == "union_tag_invalid":
-        return (
-            f"{key}.{_tag(first)}",
-            f"no such type: {first['ctx']['tag']!r}",
-            f"use one of {first['ctx']['expected_tags']}",
-        )
-    rule = first["msg"][0].lower() + first["msg"][1:]
-    return key, f"{first['input']!r} is not allowed: {rule}", "correct it; docs/simulator.md describes the key"
-
-
-def _tag(error: Mapping[str, Any]) -> str:
-    """The key that tells tables apart, quoted in pydantic's context."""
-    return str(error["ctx"]["discriminator"]).strip("'")
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, 1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, model_validator
 
-from firmware_sim.meters.device import When
 from firmware_sim.meters.register_map import MeterSpec, line_codes
 from firmware_sim.scenario.dlt645_schema import Dlt645Table
 from firmware_sim.scenario.hj212_schema import Hj212Table
@@ -212,30 +211,6 @@ class TcpTable(Table):
 
 
 BusTable = RtuTable | RtuTcpTable | AsciiTable | TcpTable | Dlt645Table | Hj212Table | P1Table
-
-
-class ChoiceTable(Table):
-    """``[[fault.choice]]``: one of several faults of which a request meets one at most; its kind's own keys follow."""
-
-    kind: str
-    share: Annotated[float, Field(gt=0, le=1)]
-
-
-class FaultTable(Table):
-    """``[[fault]]``: whose, which, and when; the keys of the kind itself follow."""
-
-    meter: str
-    kind: str
-    from_s: Annotated[Positive, Field(alias="from")] = 0.0
-    to_s: Annotated[Positive | None, Field(alias="to")] = None
-    every: Annotated[int, Field(ge=1)] = 1
-    share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    above: Annotated[int, Field(ge=0, le=2000)] = 0
-
-    def when(self) -> When:
-        """When it is on."""
-        to_ms = None if self.to_s is None else round(self.to_s * 1000)
-        return When(round(self.from_s * 1000), to_ms, self.every, self.share, self.above)
 
 
 class FileTable(Table):

@@ -19,13 +19,12 @@ from firmware_sim.cli.app import main
 from firmware_sim.meters.emission_station import FACTORS
 from firmware_sim.plant.quantities import QUANTITIES
 from firmware_sim.scenario.dlt645_schema import Dlt645MasterTable, Dlt645MeterTable, Dlt645Table
+from firmware_sim.scenario.faults import ALL_KINDS, KNOWN, ChoiceTable, FaultTable
 from firmware_sim.scenario.hj212_schema import Hj212Table, StationTable
-from firmware_sim.scenario.load import ALL_KINDS, KNOWN, load_scenario
+from firmware_sim.scenario.load import load_scenario
 from firmware_sim.scenario.plant_schema import BatteryTable, PlantTable, StackTable
 from firmware_sim.scenario.schema import (
     AsciiTable,
-    ChoiceTable,
-    FaultTable,
     FileTable,
     MeterTable,
     RtuTable,

@@ -12,7 +12,8 @@ import pytest
 
 from firmware_sim.meters import dlt645_pdu
 from firmware_sim.meters.answer_faults import KINDS, OtherSerial
-from firmware_sim.meters.device import Armed, Device, Outcome, When
+from firmware_sim.meters.armed import Armed, When
+from firmware_sim.meters.device import Device, Outcome
 from firmware_sim.meters.dlt645_meter import Dlt645Meter
 from firmware_sim.meters.register_map import MeterSpec
 from firmware_sim.plant.model import Plant, PlantSpec

@@ -36,7 +36,8 @@ from firmware_sim.meters.answer_faults import (
     WrongUnit,
     ZeroCounters,
 )
-from firmware_sim.meters.device import Armed, Choice, Device, Outcome, When
+from firmware_sim.meters.armed import Armed, Choice, When
+from firmware_sim.meters.device import Device, Outcome
 from firmware_sim.meters.register_image import Meter
 from firmware_sim.meters.register_map import MeterSpec
 from firmware_sim.plant.model import Plant, PlantSpec

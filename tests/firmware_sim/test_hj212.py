@@ -331,7 +331,7 @@ def test_a_kind_works_or_is_refused_with_the_reason(tmp_path: Path, kind: str) -
         assert (refused.value.key, refused.value.fix) == ("fault[0].kind", IMPOSSIBLE[kind][1])
         assert IMPOSSIBLE[kind][0] in str(refused.value)
     else:
-        assert [armed.choices[0].kind for armed in load_scenario(path).faults["stack-1"]] == [kind]
+        assert [(order.meters, order.made()[0].kind) for order in load_scenario(path).faults] == [(("stack-1",), kind)]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from firmware_sim.clock import SimClock
 from firmware_sim.meters.answers import Delivery
-from firmware_sim.meters.device import Armed
+from firmware_sim.meters.armed import Armed
 from firmware_sim.meters.emission_station import Station
 from firmware_sim.meters.logger_faults import Offline, acts_on_message, acts_on_packet
 from firmware_sim.wire.answer_log import AnswerLog
@@ -50,7 +50,7 @@ class Logger:
         bus: str,
         there: tuple[str, int],
     ) -> None:
-        self._spec, self._manners, self._faults = station.spec, manners, tuple(faults)
+        self._spec, self._manners, self._faults = station.spec, manners, faults
         self._clock, self._log, self._bus, self._there = clock, log, bus, there
         self._messages = Messages(station, manners, self._faults, clock, self._take)
         self._fresh: deque[Message] = deque()

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from firmware_sim.clock import SimClock
 from firmware_sim.meters.answer_faults import Fault
-from firmware_sim.meters.device import Armed, Choice
+from firmware_sim.meters.armed import Armed, Choice
 from firmware_sim.meters.emission_station import Station, items
 from firmware_sim.meters.logger_faults import CLOCK, LABEL, PASSWORD, STATION, Faster, place
 from firmware_sim.meters.packing import Cell, Value
@@ -186,7 +186,7 @@ def on(faults: Sequence[Armed], kind: type[_Kind], t_ms: int) -> list[_Kind]:
     return [
         choice.fault
         for armed in faults
-        if armed.when.from_ms <= t_ms and (armed.when.to_ms is None or t_ms < armed.when.to_ms)
+        if armed.is_on(t_ms)
         for choice in armed.choices
         if isinstance(choice.fault, kind)
     ]

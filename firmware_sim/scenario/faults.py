@@ -1,0 +1,186 @@
+"""Fault tables: ``[[fault]]`` of a scenario, and the same table that comes while the plant runs; one check for both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import MISSING, dataclass, fields
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from firmware_sim.meters.answer_faults import KINDS, Fault
+from firmware_sim.meters.armed import Choice, Order, When
+from firmware_sim.meters.logger_faults import LOGGER_KINDS, misfit
+from firmware_sim.scenario.complaints import Unfit, explained, nearest
+from firmware_sim.scenario.table import Positive, Table
+
+ONE_OF = "one-of"
+ALL_KINDS: dict[str, type[Fault]] = {**KINDS, **LOGGER_KINDS}
+KNOWN = [*ALL_KINDS, ONE_OF]
+
+NAMES = ("meter", "bus", "kind")
+"""Keys whose values are texts."""
+
+
+class ChoiceTable(Table):
+    """``[[fault.choice]]``: one of several faults of which a request meets one at most; its kind's own keys follow."""
+
+    kind: str
+    share: Annotated[float, Field(gt=0, le=1)]
+
+
+class FaultTable(Table):
+    """``[[fault]]``: whose, which, and when; the keys of the kind itself follow."""
+
+    meter: str | None = None
+    bus: str | None = None
+    kind: str
+    from_s: Annotated[Positive, Field(alias="from")] = 0.0
+    to_s: Annotated[Positive | None, Field(alias="to")] = None
+    every: Annotated[int, Field(ge=1)] = 1
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    count: Annotated[int | None, Field(ge=1)] = None
+    above: Annotated[int, Field(ge=0, le=2000)] = 0
+
+    def when(self) -> When:
+        """When it is on."""
+        to_ms = None if self.to_s is None else round(self.to_s * 1000)
+        return When(round(self.from_s * 1000), to_ms, self.every, self.share, self.above)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a fault can be: the type of each bus by its name, and the bus of each meter by its name."""
+
+    types: Mapping[str, str]
+    bus_of: Mapping[str, str]
+
+    def meters(self, bus: str) -> tuple[str, ...]:
+        """The meters of a bus."""
+        return tuple(meter for meter, its_bus in self.bus_of.items() if its_bus == bus)
+
+
+_Table = TypeVar("_Table", bound=BaseModel)
+_Maker = tuple[str, float, Callable[[], Fault]]
+"""A kind, its share, and what makes the fault."""
+
+
+def ordered(row: Mapping[str, Any], places: Places, *, texts: bool = False) -> Order:
+    """A fault table as an order.
+
+    Args:
+        row: the table.
+        places: what there is.
+        texts: numbers may stand in it as texts, as on a command line.
+
+    Raises:
+        Unfit: it has a mistake, or is of something that the wire does not have.
+    """
+    row = dict(row)
+    if row.get("kind") == ONE_OF:
+        rows = row.pop("choice", [])
+        table = _read(FaultTable, row, texts)
+        if not isinstance(rows, list) or not rows or not all(isinstance(each, dict) for each in rows):
+            raise Unfit("choice", "no choices", "add [[fault.choice]] tables")
+        makers = [_choice(number, each, texts) for number, each in enumerate(rows)]
+        if sum(share for _, share, _ in makers) > 1 + 1e-9:
+            raise Unfit("choice", "the shares add up to more than 1", "lower them")
+        keys: dict[str, Any] = {"choice": rows}
+    else:
+        table, made = _split(FaultTable, row, texts)
+        makers, keys = [(table.kind, 1.0, made)], _changed(made())
+    bus, meters = _whose(table, places)
+    bus_type = places.types[bus]
+    if table.above and not bus_type.startswith("modbus"):
+        raise Unfit("above", "only Modbus reads ask for registers", "remove it")
+    for kind, _, make in makers:
+        if refusal := make().impossible.get(bus_type) or misfit(kind, bus_type):
+            raise Unfit("kind", f"{kind}: {refusal[0]}", refusal[1])
+    return Order(
+        target=table.meter or bus,
+        meters=meters,
+        kind=table.kind,
+        made=lambda: [Choice(kind, make(), share) for kind, share, make in makers],
+        when=table.when(),
+        count=table.count,
+        keys=keys,
+        bus="" if table.meter else bus,
+    )
+
+
+def _whose(table: FaultTable, places: Places) -> tuple[str, tuple[str, ...]]:
+    """The bus of a fault, and the meters."""
+    if table.meter is not None and table.bus is not None:
+        raise Unfit("bus", "a fault is of a meter or of a bus", "remove bus or meter")
+    if table.meter is not None:
+        if table.meter not in places.bus_of:
+            raise Unfit("meter", f"no such meter: {table.meter!r}", nearest(table.meter, places.bus_of))
+        return places.bus_of[table.meter], (table.meter,)
+    if table.bus is None:
+        raise Unfit("meter", "missing", "add meter, or bus for all meters of one")
+    if table.bus not in places.types:
+        raise Unfit("bus", f"no such bus: {table.bus!r}", nearest(table.bus, places.types))
+    return table.bus, places.meters(table.bus)
+
+
+def _choice(number: int, row: Mapping[str, Any], texts: bool) -> _Maker:
+    try:
+        one, made = _split(ChoiceTable, row, texts)
+    except Unfit as unfit:
+        raise Unfit(f"choice[{number}].{unfit.key}", unfit.problem, unfit.fix) from None
+    return one.kind, one.share, made
+
+
+def _split(form: type[_Table], row: Mapping[str, Any], texts: bool) -> tuple[_Table, Callable[[], Fault]]:
+    """What every fault has, and what makes the fault itself by its kind."""
+    kind = row.get("kind")
+    if not isinstance(kind, str) or kind not in ALL_KINDS:
+        raise Unfit("kind", f"no such fault: {kind!r}", nearest(str(kind or ""), KNOWN))
+    common, of_kind = _keys_of(form), ALL_KINDS[kind]
+    table = _read(form, {key: value for key, value in row.items() if key in common}, texts)
+    rest = {key: value for key, value in row.items() if key not in common}
+    known = [field.name for field in fields(of_kind) if field.init]
+    try:
+        fault: Fault = _validated(TypeAdapter(of_kind), rest, texts)
+    except ValidationError as error:
+        raise Unfit(*explained(error, [*known, *common])) from None
+    return table, lambda: of_kind(**{name: getattr(fault, name) for name in known})
+
+
+def _read(form: type[_Table], row: Mapping[str, Any], texts: bool) -> _Table:
+    """A table of this form."""
+    try:
+        return form.model_validate({k: v if k in NAMES or not texts else _number(v) for k, v in row.items()})
+    except ValidationError as error:
+        raise Unfit(*explained(error, _keys_of(form))) from None
+
+
+def _number(value: Any) -> Any:
+    """A number that is written as a text; anything else as it is."""
+    for form in (int, float):
+        with suppress(ValueError, TypeError):
+            return form(value) if isinstance(value, str) else value
+    return value
+
+
+def _validated(form: TypeAdapter[Any], row: Mapping[str, Any], texts: bool) -> Any:
+    """A fault of its keys: from texts, or in the mode that is strict and takes a table."""
+    if texts and all(isinstance(value, str) for value in row.values()):
+        return form.validate_strings(dict(row))
+    return form.validate_json(json.dumps(row, default=str))
+
+
+def _keys_of(form: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in form.model_fields.items()]
+
+
+def _changed(fault: Fault) -> dict[str, Any]:
+    """The keys of a fault that are not as by default."""
+    shown: Sequence[Any] = [field for field in fields(fault) if field.init]
+    return {
+        field.name: getattr(fault, field.name)
+        for field in shown
+        if field.default is MISSING or getattr(fault, field.name) != field.default
+    }
