@@ -5,8 +5,10 @@ python-pkcs11 in a loop, on the same session and in turn with it. ``ledger_ratio
 ``meterseal-ledger serve`` with its key in that TPM, to ``clients`` gateways, beside the TPM's bare signatures a second
 before and after; ``ledger_ratio_strangers``: the same while ``strangers`` ask for consistency proofs, each of another
 size than the others. ``recording_ratio``: durable records a second of a gateway whose statement key is in SoftHSM2,
-beside those with files (hsm_recording.py). Each is the median of ``runs``. The ledger's TPM is as slow as hardware
-(``slow_tpm``), about 60 signatures a second: swtpm makes hundreds, and then the processor is what a ledger lacks.
+beside those with files (hsm_recording.py). Each is the median of ``runs``; where one differs from the next by a tenth
+(the disk, whatever else the processor does), of ``TURNS`` times as many shorter ones. The ledger's TPM is as slow as
+hardware (``slow_tpm``), about 60 signatures a second: swtpm makes hundreds, and then the processor is what a ledger
+lacks.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from tests.support.tokens.swtpm import swtpm
 SMALLEST = ({"seconds": 0.1, "runs": 1, "clients": 3, "statements": 2, "strangers": 2, "polls": 50},)
 NAME: Final = "demo-ledger"
 MESSAGE: Final = bytes(300)
+TURNS: Final = 8
 
 
 def run(
@@ -55,14 +58,14 @@ def run(
     delay_ms: float = 8,
     polls: int = 4000,
 ) -> dict[str, object]:
-    """``seconds`` of signing by turns, ``runs`` times; ``statements`` of each of ``clients`` gateways; ``delay_ms``: by
-    how much each answer of the ledger's TPM is held up; ``polls`` of each of three meters."""
+    """Twice ``seconds`` of signing by turns, ``runs`` times; ``statements`` of each of ``clients`` gateways;
+    ``delay_ms``: by how much each answer of the ledger's TPM is held up; twice ``polls`` of each of three meters."""
     figures: dict[str, object] = {}
     with TemporaryDirectory() as name:
         folder = Path(name)
         for engine, make in (("softhsm", softhsm), ("swtpm", swtpm)):
             with make(folder / engine) as token:
-                bare, ratios = _ratios(token, seconds, runs, callers)
+                bare, ratios = _ratios(token, 2 * seconds / TURNS, TURNS * runs, callers)
                 figures |= {f"{engine}_bare_per_s": bare, f"{engine}_ratio": ratios}
         with swtpm(folder / "ledger-tpm") as token, slowed(token, delay_ms / 1000):
             for key, asking in (("ledger_ratio", 0), ("ledger_ratio_strangers", strangers)):
@@ -70,7 +73,7 @@ def run(
                 figures[key] = median(ratio for ratio, _, _ in found)
                 figures[key.replace("ratio", "receipts_per_s")] = median(rate for _, rate, _ in found)
             figures["strangers_answers_per_s"] = median(answers for _, _, answers in found)
-        figures["recording_ratio"] = recording_ratio(folder / "recording", polls, runs)
+        figures["recording_ratio"] = recording_ratio(folder / "recording", 2 * polls // TURNS, TURNS * runs)
     return {**figures, "seconds": seconds, "runs": runs, "callers": callers, "clients": clients,
             "statements": statements, "strangers": strangers, "delay_ms": delay_ms, "polls": polls}  # fmt: skip
 

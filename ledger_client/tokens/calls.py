@@ -187,11 +187,17 @@ class Calls:
 
     def _run(self) -> None:
         idle_at = time.monotonic() + self._limits.idle_s
+        call: _Call | None = None
+        began = 0.0
         while True:
-            with self._lock:
-                if self._ended:
-                    break
+            with self._lock:  # once a call: others wait while this thread computes
                 now = time.monotonic()
+                if call is not None:
+                    self._account(call, now, now - began)
+                self._given_up = False
+                if self._ended:
+                    self._busy_since = None
+                    break
                 call, due_at = self._next(now, idle_at)
                 self._sleeping = call is None and (due_at is None or due_at > now)
                 self._busy_since = None if self._sleeping else now
@@ -199,18 +205,14 @@ class Calls:
                 with suppress(Empty):
                     self._bell.get(timeout=None if due_at is None else due_at - now)
                 continue
+            began = now
             if call is not None:
                 self._answer(call)
             elif self._retry_at is not None:
                 self._restore()
             else:
                 self._ask()
-            with self._lock:
-                after = time.monotonic()
-                if call is not None:
-                    self._account(call, after, after - now)
-                self._busy_since, self._given_up = None, False
-            idle_at = after + self._limits.idle_s
+            idle_at = time.monotonic() + self._limits.idle_s
         self._module.close()
 
     def _next(self, now: float, idle_at: float) -> tuple[_Call | None, float | None]:
