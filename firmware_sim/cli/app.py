@@ -14,15 +14,34 @@ from pathlib import Path
 import click
 
 from firmware_sim.cli.run import Simulator, serve, write_ready
+from firmware_sim.clock import SimClock
 from firmware_sim.errors import SimError
 from firmware_sim.meters.dlt645_meter import Dlt645Meter
 from firmware_sim.meters.register_map import Layout, MeterSpec, Mismatch
 from firmware_sim.plant.model import Plant, PlantSpec
 from firmware_sim.scenario.load import load_scenario
+from firmware_sim.scenario.plant_schema import moment_of
 from firmware_sim.wire.answer_log import AnswerLog
 from gateway.devices.profile import Profile, ProfileError, catalog, load_profile
 
 FILE = click.Path(path_type=Path)
+SLOWEST, FASTEST = 0.01, 3600.0
+"""Of ``--speed``: beyond an hour a second no machine keeps up with the plant."""
+
+
+def _moment(_: click.Context, option: click.Parameter, text: str | None) -> str | None:
+    try:
+        if text is not None:
+            moment_of(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: {error}") from None
+    return text
+
+
+def _speed(_: click.Context, option: click.Parameter, speed: float) -> float:
+    if not SLOWEST <= speed <= FASTEST:  # nor is it what is no number
+        raise click.BadParameter(f"{speed:g} is no speed of a plant; give {SLOWEST:g} to {FASTEST:g}")
+    return speed
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,6 +57,8 @@ def main() -> None:
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Replace the scenario's seed.")
 @click.option("--port", "ports", multiple=True, metavar="BUS=PORT", help="Replace a bus's port; 0 takes a free one.")
 @click.option("--for", "seconds", type=click.FloatRange(0), help="Stop by itself after so many seconds.")
+@click.option("--at", metavar="TIME", callback=_moment, help="Replace the plant's start; 2026-06-21T04:00+08:00.")
+@click.option("--speed", type=float, default=1.0, callback=_speed, help="The plant's time runs so many times as fast.")
 def run(
     scenario: Path,
     folder: Path,
@@ -46,6 +67,8 @@ def run(
     seed: int | None,
     ports: tuple[str, ...],
     seconds: float | None,
+    at: str | None,
+    speed: float,
 ) -> None:
     """Run SCENARIO until Ctrl-C."""
     replaced = dict(_port(text) for text in ports)
@@ -66,12 +89,13 @@ def run(
             click.echo(warning, err=True)
 
     try:
-        loaded = load_scenario(scenario, seed=seed, ports=replaced)
+        loaded = load_scenario(scenario, seed=seed, ports=replaced, at=at)
         if ready:
             ready.unlink(missing_ok=True)  # one that a killed simulator left tells nothing
         answers = AnswerLog(log)
         try:
-            simulator = Simulator(loaded, folder=folder, log=answers)
+            clock = SimClock(speed=speed, start_ms=loaded.plant.start_ms)
+            simulator = Simulator(loaded, folder=folder, log=answers, clock=clock)
             asyncio.run(serve(simulator, seconds=seconds, opened=opened))
             for path, size in simulator.came_back().items():
                 click.echo(f"tap {path}: {size} bytes came back")

@@ -51,7 +51,7 @@ class Simulator:
         scenario: what runs.
         folder: where relative serial paths lead.
         log: where answers are written.
-        clock: the plant's; None: one that starts now.
+        clock: the plant's; None: one that starts now, at the pace of the wall clock.
 
     Raises:
         ScenarioError: a meter's profile or ``show`` asks for what is not simulated.
@@ -60,7 +60,7 @@ class Simulator:
     def __init__(self, scenario: Scenario, *, folder: Path, log: AnswerLog, clock: SimClock | None = None) -> None:
         self.scenario, self._folder, self._log = scenario, folder, log
         self._plant = Plant(scenario.plant)
-        self._clock = clock or SimClock()
+        self._clock = clock or SimClock(start_ms=scenario.plant.start_ms)
         self.faults = Faults(scenario.plant.seed)
         for order in scenario.faults:
             self.faults.arm(order, injected=False)
@@ -177,7 +177,7 @@ class Simulator:
             meter = Dlt645Meter(
                 spec,
                 self._plant,
-                self._clock.unix_at,
+                self._clock.label_unix_at,
                 single_phase=row.single_phase,
                 refuses=row.refuses,
                 goes_on=row.goes_on,
@@ -201,7 +201,7 @@ class Simulator:
         path = self._folder.absolute() / table.port if isinstance(table.port, str) else None
         return P1Bus(
             table.name,
-            P1Meter(table.spec(), self._plant, self._clock.unix_at),
+            P1Meter(table.spec(), self._plant, self._clock.label_unix_at),
             table.every_ms,
             self._clock,
             self._log,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 
 from firmware_sim.plant.battery import BatterySpec
 from firmware_sim.plant.signals import AREA_PER_JOULE, AREA_PER_UNIT, area, daylight, demand, lag, noise, uniform
@@ -27,7 +28,8 @@ SLEEPING, MPPT, THROTTLED = 2, 4, 5  # SunSpec model 103, point St
 
 @dataclass(frozen=True, slots=True)
 class PlantSpec:
-    """What the plant is made of. ``start_hour`` is the plant's time of day when the simulator starts."""
+    """What the plant is made of. ``start_hour`` is the plant's time of day when the simulator starts; ``start`` is that
+    moment in its calendar, with an offset, None: nobody says of which day the hour is."""
 
     seed: int = 1
     start_hour: float = 10.0
@@ -38,6 +40,12 @@ class PlantSpec:
     hertz: float = 50.0
     stack: StackSpec = field(default_factory=StackSpec)
     battery: BatterySpec = field(default_factory=BatterySpec)
+    start: datetime | None = None
+
+    @property
+    def start_ms(self) -> int | None:
+        """``start`` as Unix time in ms."""
+        return None if self.start is None else round(self.start.timestamp() * 1000)
 
 
 def negative(phases: Phases) -> Phases:

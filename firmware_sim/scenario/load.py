@@ -35,13 +35,16 @@ class Scenario:
     places: Places
 
 
-def load_scenario(path: Path, *, seed: int | None = None, ports: Mapping[str, str] | None = None) -> Scenario:
+def load_scenario(
+    path: Path, *, seed: int | None = None, ports: Mapping[str, str] | None = None, at: str | None = None
+) -> Scenario:
     """Read a scenario.
 
     Args:
         path: the file.
         seed: replaces that of the file.
         ports: by name of the bus, replace those of the file.
+        at: replaces the moment at which the plant starts.
 
     Raises:
         ScenarioError: the file cannot be read, or has a mistake.
@@ -55,12 +58,19 @@ def load_scenario(path: Path, *, seed: int | None = None, ports: Mapping[str, st
         raise ScenarioError(str(path), "", f"byte {error.start} is not UTF-8", "save the file as UTF-8") from None
     except NotToml as error:
         raise ScenarioError(str(path), "", f"not valid TOML: {error}", "correct that line") from None
-    return _Check(path).scenario(_overridden(table, path, seed, ports or {}))
+    return _Check(path).scenario(_overridden(table, path, seed, ports or {}, at))
 
 
-def _overridden(table: dict[str, Any], path: Path, seed: int | None, ports: Mapping[str, str]) -> dict[str, Any]:
-    if seed is not None and isinstance(table.get("plant", {}), dict):
-        table = {**table, "plant": {**table.get("plant", {}), "seed": seed}}
+def _overridden(
+    table: dict[str, Any], path: Path, seed: int | None, ports: Mapping[str, str], at: str | None
+) -> dict[str, Any]:
+    plant = table.get("plant", {})
+    if isinstance(plant, dict):
+        if seed is not None:
+            plant = {**plant, "seed": seed}
+        if at is not None:
+            plant = {key: value for key, value in plant.items() if key != "start_hour"} | {"start": at}
+        table = {**table, "plant": plant} if plant else table
     buses = [b for b in table.get("bus", []) if isinstance(b, dict)]
     for name, port in ports.items():
         mine = [b for b in buses if b.get("name") == name]

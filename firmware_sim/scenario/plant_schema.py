@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from firmware_sim.plant.battery import BatterySpec
 from firmware_sim.plant.model import PlantSpec
@@ -52,11 +53,16 @@ class BatteryTable(Table):
         return BatterySpec(**self.model_dump())
 
 
+START_HOUR = 10.0
+"""The plant's time of day at the start, where the scenario says none."""
+
+
 class PlantTable(Table):
     """``[plant]``"""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
-    start_hour: Annotated[float, Field(ge=0, lt=24)] = 10.0
+    start_hour: Annotated[float, Field(ge=0, lt=24)] | None = None
+    start: str | datetime | None = None
     load_kw: Positive = 18.0
     pv_kw: Positive = 15.0
     hydro_kw: Positive = 30.0
@@ -65,7 +71,47 @@ class PlantTable(Table):
     stack: StackTable = StackTable()
     battery: BatteryTable = BatteryTable()
 
+    @field_validator("start")
+    @classmethod
+    def _is_moment(cls, value: str | datetime | None) -> str | datetime | None:
+        if value is not None:
+            moment_of(value)
+        return value
+
+    @model_validator(mode="after")
+    def _starts_once(self) -> PlantTable:
+        if self.start is not None and self.start_hour is not None:
+            raise ValueError("start has the time of day: remove start_hour")
+        return self
+
     def spec(self) -> PlantSpec:
         """The plant."""
-        values = self.model_dump(exclude={"stack", "battery"})
-        return PlantSpec(**values, stack=self.stack.spec(), battery=self.battery.spec())
+        values = self.model_dump(exclude={"stack", "battery", "start", "start_hour"})
+        start = None if self.start is None else moment_of(self.start)
+        hour = START_HOUR if self.start_hour is None else self.start_hour
+        return PlantSpec(
+            **values,
+            start_hour=hour if start is None else _hour(start),
+            start=start,
+            stack=self.stack.spec(),
+            battery=self.battery.spec(),
+        )
+
+
+def moment_of(value: str | datetime) -> datetime:
+    """A moment of the plant's calendar, RFC 3339 with an offset. Raises ``ValueError``."""
+    form = 'write it with day, time and offset: "2026-06-21T04:00+08:00"'
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError(f"no moment; {form}") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"it has no offset from UTC; {form}")
+    if not 2000 <= moment.year < 2100:
+        raise ValueError("meters write two digits of a year: use one from 2000 to 2099")
+    return moment
+
+
+def _hour(moment: datetime) -> float:
+    """The time of day at its offset."""
+    return moment.hour + (moment.minute * 60 + moment.second + moment.microsecond / 1e6) / 3600

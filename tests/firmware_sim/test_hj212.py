@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_sim.cli.run import Simulator
+from firmware_sim.clock import SimClock
 from firmware_sim.errors import ScenarioError
 from firmware_sim.meters.answer_faults import KINDS
 from firmware_sim.meters.emission_station import FACTORS, Station, StationSpec, dry_flow_nm3_s
@@ -126,6 +128,7 @@ class Case:
     faults: str = ""
     answers: int = -1
     every: str = "realtime_s = 1"
+    speed: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,7 @@ CASES = {
     "stale-label": Case(2, faults=_fault("stale-label", "age_ms = 3600000")),
     "frozen": Case(3, faults=_fault("frozen")),
     "doubled": Case(3, faults=_fault("doubled", "delay_ms = 1")),
+    "ten-times": Case(4, "heartbeat_s = 3600", every="realtime_s = 5", speed=10.0),
     "zero-counters": Case(1, faults=_fault("zero-counters"), every=MINUTES),
 }
 
@@ -179,7 +183,7 @@ async def logger(there: Host, folder: Path, case: Case) -> AsyncIterator[None]:
     path = folder / "plant.toml"
     path.write_text(SCENARIO.format(port=there.port, every=case.every, keys=case.keys, faults=case.faults))
     written = AnswerLog(folder / "log.jsonl")
-    simulator = Simulator(load_scenario(path), folder=folder, log=written)
+    simulator = Simulator(load_scenario(path), folder=folder, log=written, clock=SimClock(speed=case.speed))
     await simulator.open()
     try:
         yield
@@ -265,6 +269,15 @@ def test_what_is_made_during_an_outage_is_uploaded_after_it(runs: dict[str, Run]
 def test_a_faster_logger_makes_more(runs: dict[str, Run]) -> None:
     moments = [entry["at_ms"] for entry in runs["faster"].sent]
     assert all(900 < later - earlier < 1100 for earlier, later in pairwise(moments))
+
+
+def test_ten_times_as_fast_the_messages_are_those_of_the_plants_time(runs: dict[str, Run]) -> None:
+    sent = [entry for entry in runs["ten-times"].sent if entry["attempt"] == 1]
+    labels = [datetime.strptime(entry["label"], "%Y%m%d%H%M%S") for entry in sent]
+    assert all(later - earlier == timedelta(seconds=5) for earlier, later in pairwise(labels))
+    assert all(later["at_ms"] - earlier["at_ms"] == 5000 for earlier, later in pairwise(sent))
+    assert sent[-1]["t_ms"] - sent[0]["t_ms"] < sent[-1]["at_ms"] - sent[0]["at_ms"]
+    assert all(entry["qn"][:14] >= entry["label"] for entry in sent)
 
 
 @pytest.mark.parametrize("kind", ["damaged-crc", "wrong-length", "truncated", "corrupted", "garbage"])

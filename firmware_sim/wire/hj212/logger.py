@@ -107,14 +107,14 @@ class Logger:
 
     async def _serve(self) -> None:
         """Upload what there is. Raises ConnectionError when the connection is gone, or is not to be."""
-        beat_ms = self._clock.now_ms()
+        beat_ms = self._clock.unix_ms()
         if self._manners.clock_notice:
             await self._until_answered([self._notice(CLOCK_NOTICE, self._spec.st)], None)
         while True:
             if queue := self._fresh or self._stored:
                 await self._deliver(queue.popleft())
-            elif self._manners.heartbeat_ms and self._clock.now_ms() - beat_ms >= self._manners.heartbeat_ms:
-                beat_ms = self._clock.now_ms()
+            elif self._manners.heartbeat_ms and self._clock.unix_ms() - beat_ms >= self._manners.heartbeat_ms:
+                beat_ms = self._clock.unix_ms()
                 await self._until_answered([self._notice(HEARTBEAT, SYSTEM_ST)], None)
             else:
                 await self._news_within(LOOK_S)
@@ -147,8 +147,8 @@ class Logger:
             await self._drained()
             if not is_asking:
                 return True
-            end_ms = self._clock.now_ms() + self._manners.timeout_ms
-            while self._waiting and (left_ms := end_ms - self._clock.now_ms()) > 0:
+            end_ms = self._clock.unix_ms() + self._manners.timeout_ms
+            while self._waiting and (left_ms := end_ms - self._clock.unix_ms()) > 0:
                 await self._news_within(min(LOOK_S, left_ms / 1000))
             if not self._waiting:
                 return True
@@ -190,7 +190,8 @@ class Logger:
         return Packet(self._qn(None), st, cn, spec.password, spec.mn, flag)
 
     def _qn(self, stuck_ms: int | None) -> str:
-        now_ms = to_local(self._clock.unix_ms(), self._manners.tz) if stuck_ms is None else stuck_ms
+        label_ms = self._clock.label_unix_at(self._clock.now_ms())
+        now_ms = to_local(label_ms, self._manners.tz) if stuck_ms is None else stuck_ms
         self._last_qn_ms = max(now_ms, self._last_qn_ms + 1)
         return written(self._last_qn_ms)
 

@@ -1,7 +1,8 @@
 """Messages of an HJ 212 data logger: which kinds of data it makes, when, and what its faults make of them.
 
-They are made at multiples of their interval in the logger's local time. The label of realtime data (CN 2011) is the
-moment, that of minutes, hours and days (2051, 2061, 2031) the beginning of the period (HJ 212-2017, table 4).
+They are made at multiples of their interval in the logger's local time, which is that of the plant's calendar: at twice
+its speed twice as often. A day on which the clocks are put back has 25 hours. The label of realtime data (CN 2011) is
+the moment, that of minutes, hours and days (2051, 2061, 2031) the beginning of the period (HJ 212-2017, table 4).
 """
 
 from __future__ import annotations
@@ -84,28 +85,30 @@ class Messages:
 
     async def make(self, cn: str) -> None:
         """Make the messages of one kind, until the task is cancelled."""
-        every_ms, begin = self._manners.every_ms[cn], 0
+        every_ms, clock, tz = self._manners.every_ms[cn], self._clock, self._manners.tz
+        begin: int | None = None
         while True:
-            now = to_local(self._clock.unix_ms(), self._manners.tz)
-            step = every_ms // max((fault.by for fault in on(self._faults, Faster, self._clock.now_ms())), default=1)
-            begin = begin or -(-now // step) * step
-            due = begin if cn == REALTIME else begin + step
-            if now < due:
-                await asyncio.sleep((due - now) / 1000)
+            step = every_ms // max((fault.by for fault in on(self._faults, Faster, clock.now_ms())), default=1)
+            if begin is None:
+                begin = following(clock.label_unix_at(clock.now_ms()) - 1, step, tz)
+            end = following(begin, step, tz)
+            due = begin if cn == REALTIME else end
+            await asyncio.sleep(clock.wait_s(clock.plant_ms_at(due)))
             message = self.message(cn, begin, due)
             if message is not None:
                 self._take(message)
-            begin += step
+            begin = end
 
     def message(self, cn: str, begin_ms: int, due_ms: int) -> Message | None:
-        """The message of a period, in local ms since 1970; None while the logger is dead."""
-        at_ms = max(0, self._clock.now_ms() - (to_local(self._clock.unix_ms(), self._manners.tz) - due_ms))
+        """The message of a period, whose ends are moments of the plant's calendar as Unix time in ms; None while the
+        logger is dead."""
+        at_ms, local_ms = max(0, self._clock.plant_ms_at(due_ms)), to_local(due_ms, self._manners.tz)
         struck = strike(self._faults, at_ms)
         faults = [choice.fault for choice, _ in struck]
         if not all(fault.hears(at_ms) for fault in faults):
             return None
-        clock_ms = _number(shown(faults, CLOCK, due_ms))
-        label_ms = _number(shown(faults, LABEL, begin_ms + clock_ms - due_ms))
+        clock_ms = _number(shown(faults, CLOCK, local_ms))
+        label_ms = _number(shown(faults, LABEL, to_local(begin_ms, self._manners.tz) + clock_ms - local_ms))
         return Message(
             cn,
             written(label_ms)[:14],
@@ -114,7 +117,7 @@ class Messages:
             str(shown(faults, STATION, self._station.spec.mn)),
             str(shown(faults, PASSWORD, self._station.spec.password)),
             struck,
-            None if clock_ms == due_ms else clock_ms,
+            None if clock_ms == local_ms else clock_ms,
         )
 
     def _texts(self, cn: str, period_ms: int, at_ms: int, faults: Sequence[Fault]) -> dict[str, str]:
@@ -166,6 +169,18 @@ def to_local(unix_ms: int, tz: tzinfo) -> int:
     """Unix time as local ms since 1970."""
     offset = datetime.fromtimestamp(unix_ms // 1000, tz).utcoffset() or timedelta()
     return unix_ms + int(offset.total_seconds()) * 1000
+
+
+def following(unix_ms: int, step_ms: int, tz: tzinfo) -> int:
+    """The first moment after ``unix_ms`` at which the local time is a multiple of ``step_ms``, as Unix time in ms."""
+    local_ms = to_local(unix_ms, tz)
+    after_ms = step_ms - local_ms % step_ms
+    wall = _EPOCH + timedelta(milliseconds=local_ms + after_ms)  # where clocks are changed it is there twice, or never
+    found = [round(wall.replace(tzinfo=tz, fold=fold).timestamp() * 1000) for fold in (0, 1)]
+    straight_ms = unix_ms + after_ms
+    if to_local(straight_ms, tz) % step_ms == 0:
+        found.append(straight_ms)
+    return min(moment for moment in found if moment > unix_ms)
 
 
 def written(local_ms: int) -> str:

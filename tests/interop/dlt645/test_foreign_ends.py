@@ -152,7 +152,7 @@ def test_their_master_reads_our_simulator(tmp_path: Path, on: str) -> None:
     async def test() -> None:
         simulated = SimulatedSpec("m", PROFILE, ADDRESS, start_wh=(1_234_560.0, 0.0))
         clock = SimClock(lambda: 0.0)  # the plant stands still
-        device = Device(Dlt645Meter(simulated, Plant(PlantSpec(seed=4)), clock.unix_at))
+        device = Device(Dlt645Meter(simulated, Plant(PlantSpec(seed=4)), clock.label_unix_at))
         log = tmp_path / "answers.jsonl"
         units = Units("line", [(ADDRESS, device)], clock, AnswerLog(log), means=means)
         line = Line(baudrate=9600, emulate=False)

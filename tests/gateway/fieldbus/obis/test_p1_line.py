@@ -45,7 +45,7 @@ def line_spec(every_ms: int = 100, *, electricity: str = "dsmr-5-electricity", *
 
 def pusher(spec: P1Spec, folder: Path, *, path: Path | None = None, every_ms: float = 20, bits: bool = False) -> P1Bus:
     clock = SimClock()
-    meter = P1Meter(spec, Plant(PlantSpec()), clock.unix_at)
+    meter = P1Meter(spec, Plant(PlantSpec()), clock.label_unix_at)
     return P1Bus("p1", meter, every_ms, clock, AnswerLog(folder / "log"), path=path, seven_bits=bits)
 
 
