@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from firmware_sim.plant.model import Plant
-from firmware_sim.plant.stack import AIR_CO2, AMBIENT_PA, CO2_KG_PER_KMOL, NM3_PER_KMOL, Stack
+from firmware_sim.plant.stack import AIR_CO2, AMBIENT_PA, CO2_KG_PER_KMOL, NM3_PER_KMOL, SO2_MG_PER_NM3, Stack
 
 SECTION_M2, REFERENCE_O2 = 12.0, 6.0
 SAMPLE_EVERY_MS, FEWEST_SAMPLES, MOST_SAMPLES = 5000, 12, 60
@@ -17,8 +17,8 @@ SAMPLE_EVERY_MS, FEWEST_SAMPLES, MOST_SAMPLES = 5000, 12, 60
 NORMAL, STOPPED, FAULTY = "N", "F", "D"
 NORMAL_SHARE = 0.75
 """Of the values, for a period to be normal (notes to C.16 to C.18)."""
-_TRACE = {"a21026": 250.0, "a21002": 380.0, "a34013": 35.0}
-"""SO2, NOx and dust behind the cleaning, in mg/m3 for each unit of the CO2 that the fuel gives: a share of dry gas."""
+_TRACE = {"a21002": 380.0, "a34013": 35.0}
+"""NOx and dust behind the cleaning, in mg/m3 for each unit of the CO2 that the fuel gives: a share of dry gas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,12 @@ def _kg_s(stack: Stack, mg_m3: float) -> float:
     return mg_m3 * dry_flow_nm3_s(stack) / 1e6
 
 
-def _trace(code: str) -> Factor:
-    return Factor(
-        {"a21026": "02", "a21002": "03", "a34013": "01"}[code],
-        2,
-        lambda s: _TRACE[code] * max(0.0, s.co2 - AIR_CO2),
-        converted=True,
-        amount=_kg_s,
-    )
+def _pollutant(old_code: str, mg_m3: Callable[[Stack], float]) -> Factor:
+    return Factor(old_code, 2, mg_m3, converted=True, amount=_kg_s)
+
+
+def _trace(old_code: str, code: str) -> Factor:
+    return _pollutant(old_code, lambda s: _TRACE[code] * max(0.0, s.co2 - AIR_CO2))
 
 
 FACTORS: dict[str, Factor] = {
@@ -61,7 +59,9 @@ FACTORS: dict[str, Factor] = {
     "a01014": Factor("S05", 2, lambda s: 100 * s.h2o),
     "a19001": Factor("S01", 2, lambda s: 100 * s.o2),
     "a05001": Factor("30", 1, lambda s: s.co2 * CO2_KG_PER_KMOL / NM3_PER_KMOL * 1e6, amount=_kg_s),
-    **{code: _trace(code) for code in _TRACE},
+    "a21026": _pollutant("02", lambda s: s.so2 * SO2_MG_PER_NM3),
+    "a21002": _trace("03", "a21002"),
+    "a34013": _trace("01", "a34013"),
 }
 """What is measured, by code."""
 

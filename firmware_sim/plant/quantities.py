@@ -311,6 +311,7 @@ _STACK = {
 _BOILER = {
     "stack_co2": Quantity("/", lambda s: s.state.stack.co2),
     "stack_o2": Quantity("/", lambda s: s.state.stack.o2),
+    "stack_so2": Quantity("/", lambda s: s.state.stack.so2),
     "stack_h2o": Quantity("/", lambda s: s.state.stack.h2o),
     "stack_flow": Quantity("m3/s", lambda s: s.state.stack.flow_m3_s),
     "stack_temperature": Quantity("Cel", lambda s: s.state.stack.gas_c),

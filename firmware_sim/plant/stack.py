@@ -1,7 +1,7 @@
 """Boiler with its stack: fuel burnt, flue gas that follows from it, and what instruments show of that gas. Pure.
 
 Burning is complete and at once, so the carbon in the gas is that of the fuel, and of the air, at each moment. The fuel
-is carbon, hydrogen, water and ash; gases are ideal, 22.414 Nm³ a kmol at 273.15 K and 101.325 kPa.
+is carbon, hydrogen, sulphur, oxygen, water and ash; gases are ideal, 22.414 Nm³ a kmol at 273.15 K and 101.325 kPa.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from firmware_sim.plant.signals import noise
 MICROGRAMS = 10**9
 """In a kilogram: in µg/s a ramp over a second is a whole number even of a small burner."""
 NM3_PER_KMOL = 22.414
-CO2_KG_PER_KMOL, CARBON_KG_PER_KMOL = 44.01, 12.011
+CO2_KG_PER_KMOL, SO2_KG_PER_KMOL, CARBON_KG_PER_KMOL = 44.01, 64.06, 12.011
+SO2_MG_PER_NM3 = SO2_KG_PER_KMOL / NM3_PER_KMOL * 1e6
+"""Of the pure gas."""
 AIR_O2, AIR_CO2, AIR_H2O = 0.2095, 0.00042, 0.012
 """Of dry air; water as a share of it."""
 AMBIENT_C, AMBIENT_PA = 15.0, 101_325.0
 FLOW_NOISE, GAS_NOISE, TEMPERATURE_NOISE_K, PRESSURE_NOISE_PA = 0.01, 0.003, 1.0, 20.0
 """The most by which an instrument errs; flow and gases as a share of what they show. All err around 0."""
-_HYDROGEN_KG_PER_KMOL, _WATER_KG_PER_KMOL = 2.016, 18.015
+TRACE_SO2_MG_M3 = 250.0
+"""SO₂ behind the cleaning for each unit of the CO₂ that the fuel gives, where the fuel's sulphur is not known."""
+_HYDROGEN_KG_PER_KMOL, _OXYGEN_KG_PER_KMOL, _SULPHUR_KG_PER_KMOL, _WATER_KG_PER_KMOL = 2.016, 31.998, 32.06, 18.015
 _LEAK = 0.05
 """Air that always gets into the stack, as a share of what full load needs: the draught of a unit that is stopped."""
 
@@ -29,7 +33,7 @@ class StackSpec:
     """Boiler and fuel. Shares are of the fuel's mass as burnt; without ``fuel_kg_h`` there is no boiler.
 
     ``fuel_kg_h`` is burnt at full load; ``excess_air`` is air over the least that burns; ``gas_c`` is the gas at full
-    load; ``stops``: seconds [from, to) without fire.
+    load; ``stops``: seconds [from, to) without fire. ``sulphur`` that is not known (None) is not in the gas either.
     """
 
     fuel_kg_h: float = 0.0
@@ -40,6 +44,8 @@ class StackSpec:
     excess_air: float = 1.3
     gas_c: float = 130.0
     stops: tuple[tuple[float, float], ...] = ()
+    sulphur: float | None = None
+    oxygen: float = 0.0
 
     def burns_ug_s(self, second: int, share: float) -> int:
         """Fuel in µg/s at a share of full load."""
@@ -55,22 +61,37 @@ class StackSpec:
 
     @property
     def oxygen_kmol(self) -> float:
-        """What a kg of the fuel needs."""
-        return self.carbon / CARBON_KG_PER_KMOL + self.hydrogen / _HYDROGEN_KG_PER_KMOL / 2
+        """What a kg of the fuel needs, beside what it brings."""
+        burnt = self.carbon / CARBON_KG_PER_KMOL + self.hydrogen / _HYDROGEN_KG_PER_KMOL / 2
+        return burnt + (self.sulphur or 0.0) / _SULPHUR_KG_PER_KMOL - self.oxygen / _OXYGEN_KG_PER_KMOL
+
+
+@dataclass(frozen=True, slots=True)
+class Air:
+    """What a fuel burns in: shares of dry air, water as a share of it."""
+
+    o2: float = AIR_O2
+    co2: float = AIR_CO2
+    h2o: float = AIR_H2O
+
+
+OUTDOORS = Air()
 
 
 @dataclass(frozen=True, slots=True)
 class Gas:
-    """Flue gas in kmol/s."""
+    """Flue gas in kmol/s; ``air`` is the dry air that it was made with."""
 
     co2: float
     o2: float
     inert: float
     h2o: float
+    so2: float
+    air: float
 
     @property
     def dry(self) -> float:
-        return self.co2 + self.o2 + self.inert
+        return self.co2 + self.o2 + self.inert + self.so2
 
     @property
     def wet(self) -> float:
@@ -83,30 +104,33 @@ class Gas:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The boiler at one moment: fuel as weighed, the gas as it is, and what the instruments show: CO₂ and O₂ as shares
-    of dry gas, H₂O of wet gas, flow in m³/s of wet gas as it is, pressure absolute."""
+    """The boiler at one moment: fuel as weighed, the gas as it is, and what the instruments show: CO₂, O₂ and SO₂ as
+    shares of dry gas, H₂O of wet gas, flow in m³/s of wet gas as it is, pressure absolute."""
 
     fuel_kg: float
     firing_w: float
     gas: Gas
     co2: float
     o2: float
+    so2: float
     h2o: float
     flow_m3_s: float
     gas_c: float
     pressure_pa: float
 
 
-def gas_of(spec: StackSpec, fuel_kg_s: float, excess_air: float) -> Gas:
+def gas_of(spec: StackSpec, fuel_kg_s: float, excess_air: float, outdoors: Air = OUTDOORS) -> Gas:
     """The gas of so much fuel, with the air that leaks in."""
     need = spec.oxygen_kmol * fuel_kg_s
-    air = (need * excess_air + spec.oxygen_kmol * spec.fuel_kg_h / 3600 * _LEAK) / AIR_O2
+    air = (need * excess_air + spec.oxygen_kmol * spec.fuel_kg_h / 3600 * _LEAK) / outdoors.o2
     water = spec.hydrogen / _HYDROGEN_KG_PER_KMOL + spec.moisture / _WATER_KG_PER_KMOL
     return Gas(
-        co2=spec.carbon / CARBON_KG_PER_KMOL * fuel_kg_s + AIR_CO2 * air,
-        o2=AIR_O2 * air - need,
-        inert=(1 - AIR_O2 - AIR_CO2) * air,
-        h2o=water * fuel_kg_s + AIR_H2O * air,
+        co2=spec.carbon / CARBON_KG_PER_KMOL * fuel_kg_s + outdoors.co2 * air,
+        o2=outdoors.o2 * air - need,
+        inert=(1 - outdoors.o2 - outdoors.co2) * air,
+        h2o=water * fuel_kg_s + outdoors.h2o * air,
+        so2=(spec.sulphur or 0.0) / _SULPHUR_KG_PER_KMOL * fuel_kg_s,
+        air=air,
     )
 
 
@@ -129,12 +153,18 @@ def stack_at(spec: StackSpec, seed: int, t_s: float, fuel_kg_s: float, fuel_kg: 
     pressure_pa = AMBIENT_PA + 600 * errs("weather", 40_000) - 150
     flow = gas.wet * NM3_PER_KMOL * (273.15 + gas_c) / 273.15 * 101_325 / pressure_pa
     dry, wet = gas.dry or 1.0, gas.wet or 1.0  # without a boiler there is no gas
+    co2 = gas.co2 / dry * (1 + GAS_NOISE * errs("co2", 11))
+    if spec.sulphur is None:
+        so2 = TRACE_SO2_MG_M3 * max(0.0, co2 - AIR_CO2) / SO2_MG_PER_NM3
+    else:
+        so2 = gas.so2 / dry * (1 + GAS_NOISE * errs("so2", 11))
     return Stack(
         fuel_kg=fuel_kg,
         firing_w=fuel_kg_s * spec.ncv_mj_kg * 1e6,
         gas=gas,
-        co2=gas.co2 / dry * (1 + GAS_NOISE * errs("co2", 11)),
+        co2=co2,
         o2=gas.o2 / dry * (1 + GAS_NOISE * errs("o2", 11)),
+        so2=so2,
         h2o=gas.h2o / wet * (1 + GAS_NOISE * errs("h2o", 31)),
         flow_m3_s=flow * (1 + FLOW_NOISE * errs("flow", 7)),
         gas_c=gas_c + TEMPERATURE_NOISE_K * errs("temperature", 19),
