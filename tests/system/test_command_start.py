@@ -20,7 +20,7 @@ from tests.system.demo_site import until
 from tests.system.machine_contract import programs
 
 LIBRARIES = {
-    "asyncio", "cbor2", "coincurve", "cryptography", "eth_account", "google", "jinja2", "nats", "paho",
+    "astral", "asyncio", "cbor2", "coincurve", "cryptography", "eth_account", "google", "jinja2", "nats", "paho",
     "prometheus_client", "psycopg", "psycopg_pool", "pyarrow", "pydantic", "requests", "rich",
     "segno", "serial", "sqlite3", "sqlite_utils", "ssl", "starlette", "tomlkit", "urllib3", "uvicorn", "zoneinfo",
 }  # fmt: skip
