@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from firmware_sim.cli.register_map import register_map
 from firmware_sim.cli.run import Simulator, serve, write_ready
 from firmware_sim.clock import SimClock
 from firmware_sim.errors import SimError
@@ -49,6 +50,9 @@ def main() -> None:
     """Simulated meters on real wires: Modbus, DL/T 645 and P1 on pseudo-terminals and over TCP, HJ 212 loggers."""
 
 
+main.add_command(register_map)
+
+
 @main.command()
 @click.argument("scenario", type=FILE)
 @click.option("--dir", "folder", type=FILE, default=Path(), help="Where relative serial paths lead.  [here]")
@@ -70,7 +74,7 @@ def run(
     at: str | None,
     speed: float,
 ) -> None:
-    """Run SCENARIO until Ctrl-C."""
+    """Run SCENARIO, a file or a shipped plant, until Ctrl-C."""
     replaced = dict(_port(text) for text in ports)
 
     def opened(simulator: Simulator) -> None:

@@ -18,6 +18,7 @@ from firmware_sim.scenario.faults import Places, ordered
 from firmware_sim.scenario.hj212_schema import Hj212Table, StationTable
 from firmware_sim.scenario.p1_schema import P1MeterTable
 from firmware_sim.scenario.schema import BusTable, FileTable, MeterTable, RtuTable
+from firmware_sim.scenario.shipped import scenario_file
 from firmware_sim.scenario.table import EndTable
 from gateway.devices.profile import NotToml, Profile, load_profile, toml_of
 
@@ -41,7 +42,7 @@ def load_scenario(
     """Read a scenario.
 
     Args:
-        path: the file.
+        path: the file, or the name of a plant that comes with Meterseal.
         seed: replaces that of the file.
         ports: by name of the bus, replace those of the file.
         at: replaces the moment at which the plant starts.
@@ -50,6 +51,7 @@ def load_scenario(
         ScenarioError: the file cannot be read, or has a mistake.
         ProfileError: the same of a profile that it names.
     """
+    path = scenario_file(path)
     try:
         table = toml_of(path.read_text(encoding="utf-8"))
     except OSError as error:
