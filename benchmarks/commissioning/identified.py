@@ -18,7 +18,8 @@ from firmware_sim.meters.device import Device
 from firmware_sim.meters.dlt645_meter import Dlt645Meter
 from firmware_sim.meters.register_image import Meter
 from firmware_sim.meters.register_map import MeterSpec
-from firmware_sim.plant.model import Flow, Phases, Plant, PlantSpec, State
+from firmware_sim.plant.model import Plant, PlantSpec
+from firmware_sim.plant.state import Flow, Phases, State
 from gateway.commissioning.identity.unit_reads import Ask
 from gateway.commissioning.scan.found import FoundUnit, Protocol
 from gateway.commissioning.scan.identify import identify

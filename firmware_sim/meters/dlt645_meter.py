@@ -28,7 +28,7 @@ from firmware_sim.meters.pdu import Refused
 from firmware_sim.meters.register_image import Reply
 from firmware_sim.meters.register_map import MeterSpec
 from firmware_sim.meters.scaling import in_digits
-from firmware_sim.plant.model import SLEEPING, Plant
+from firmware_sim.plant.model import Plant
 from firmware_sim.plant.quantities import Scene, conversion
 from gateway.devices.profile import Point
 
@@ -72,7 +72,7 @@ class Dlt645Meter:
 
     def sleeps_at(self, t_ms: int) -> bool:
         """Whether it is off because its inverter is."""
-        return self.spec.sleeps and self._plant.at(t_ms).inverter.state == SLEEPING
+        return self.spec.sleeps and self.spec.unit(self._plant.at(t_ms)).is_asleep
 
     def place(self, pdu: bytes) -> dict[str, Any]:
         """Control code and identifier of a request."""
@@ -109,7 +109,7 @@ class Dlt645Meter:
 
     def _scene(self, t_ms: int) -> Scene:
         state, spec = self._plant.at(t_ms), self.spec
-        return Scene(state, spec.flow(state), spec.start_wh, spec.start_varh)
+        return Scene(state, spec.flow(state), spec.start_wh, spec.start_varh, unit=spec.unit(state))
 
     def _shown(self, item: Item, scene: Scene, t_ms: int) -> Value:
         """The digits of a value as a number."""

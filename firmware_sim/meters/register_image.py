@@ -15,7 +15,7 @@ from firmware_sim.meters.packing import Cell, Value, mask, pack
 from firmware_sim.meters.pdu import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Refused
 from firmware_sim.meters.register_map import Layout, MeterSpec, Shown
 from firmware_sim.meters.scaling import in_digits
-from firmware_sim.plant.model import SLEEPING, Plant
+from firmware_sim.plant.model import Plant
 from firmware_sim.plant.quantities import Scene
 
 MAX_BITS = 2000
@@ -36,7 +36,7 @@ class Meter:
 
     def __init__(self, spec: MeterSpec, plant: Plant) -> None:
         self.spec, self._plant = spec, plant
-        layout = Layout(spec)
+        layout = Layout(spec, plant.spec.has(spec.measures))
         self.unfilled, self.objects, self._sums = tuple(layout.unfilled), layout.objects, layout.sums
         self._server_id = str(spec.plate.get("server_id", ""))
         share = 3 if has_one_phase([point.name for point in spec.profile.points]) else 1
@@ -75,7 +75,7 @@ class Meter:
                 raise Refused(ILLEGAL_ADDRESS)
         state = self._plant.at(t_ms)
         spec = self.spec
-        scene = Scene(state, spec.flow(state), self._wh, self._varh, spec.start_kg)
+        scene = Scene(state, spec.flow(state), self._wh, self._varh, spec.start_kg, spec.unit(state))
         registers: list[int] = [0] * count
         values: dict[str, Value] = {}
         for cell, source in ((s.cell, s.source) for s in self._spaces.get(fc, ())):
@@ -141,7 +141,7 @@ class Meter:
 
     def sleeps_at(self, t_ms: int) -> bool:
         """Whether the device is off because its inverter is."""
-        return self.spec.sleeps and self._plant.at(t_ms).inverter.state == SLEEPING
+        return self.spec.sleeps and self.spec.unit(self._plant.at(t_ms)).is_asleep
 
     def _readable(self) -> dict[int, list[Stretch]]:
         """The stretches that can be read, by function code: known of the device, else drawn from its profile."""

@@ -6,7 +6,7 @@ knowledge of the simulator's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -15,8 +15,9 @@ from firmware_sim.meters import sunspec_map
 from firmware_sim.meters.habits import habits_of, shows
 from firmware_sim.meters.packing import Cell, Value, arranged, ordered, pack
 from firmware_sim.meters.scaling import Line, limits_of, line_of, shares
-from firmware_sim.plant.model import Flow, State
 from firmware_sim.plant.quantities import QUANTITIES, Scene, conversion
+from firmware_sim.plant.signals import uniform
+from firmware_sim.plant.state import PARTS, Flow, State, UnitState
 from gateway.devices.profile import Point, Profile, Serial
 
 Source = Callable[[Scene], Value]
@@ -39,7 +40,9 @@ class MeterSpec:
     ``start_kg`` is that of its scale. ``sunspec_model``: the model that it has in place of the one that the
     profile names first.
     A device that ``sleeps`` is off while the plant's inverter is. ``word_order`` is how it lays out all of its numbers,
-    whatever its profile says. One that is ``reversed`` is installed the wrong way round.
+    whatever its profile says. One that is ``reversed`` is installed the wrong way round. One that sees a ``part`` of
+    its place shows that share of its powers, energies, fuel and gas. ``class_percent``: its error is within this many
+    percent of power and energy.
     """
 
     name: str
@@ -59,11 +62,26 @@ class MeterSpec:
     sleeps: bool = False
     word_order: str | None = None
     reversed: bool = False
+    part: Fraction = Fraction(1)
+    class_percent: float = 0.0
 
     def flow(self, state: State) -> Flow:
-        """What it sees of the plant."""
+        """What it sees of the plant: its part, with its error."""
         found = state.flows[self.measures]
+        if self.part != 1 or self.class_percent:
+            found = found.scaled(float(self.part) * self.gain(state.seed))
         return found.turned if self.reversed else found
+
+    def gain(self, seed: int) -> float:
+        """What it shows of a power or an energy, over what is: one number of each meter, within its class."""
+        if not self.class_percent:
+            return 1.0
+        return 1 + self.class_percent / 100 * (2 * uniform(seed, f"class of {self.name}", 0) - 1)
+
+    def unit(self, state: State) -> UnitState:
+        """What stands at its place beside the flow."""
+        found = state.units[self.measures]
+        return found if self.part == 1 else found.scaled(float(self.part))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +96,15 @@ class Layout:
     """The registers of one meter, in address order; ``unfilled`` names the points that nothing in the plant can fill,
     ``objects`` what the device tells by "read device identification", ``sums`` the points that are sums of others.
 
+    Args:
+        spec: the meter.
+        has: which parts of a ``UnitState`` stand at its place.
+
     Raises ``Mismatch``.
     """
 
-    def __init__(self, spec: MeterSpec) -> None:
-        self.spec = spec
+    def __init__(self, spec: MeterSpec, has: Collection[str] = PARTS) -> None:
+        self.spec, self._has = spec, has
         self.unfilled: list[str] = []
         self.sums: list[tuple[str, tuple[str, ...]]] = []
         self._held: dict[str, Fraction] = {}
@@ -296,6 +318,9 @@ class Layout:
                 raise Mismatch(
                     f"show.{name}", f"no such quantity: {asked!r}", "use a quantity listed in docs/simulator.md"
                 )
+            self.unfilled.append(name)
+            return None
+        if quantity.part is not None and quantity.part not in self._has:
             self.unfilled.append(name)
             return None
         factor = 1.0 if unit is None else conversion(quantity.unit, unit)

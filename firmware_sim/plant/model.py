@@ -2,33 +2,32 @@
 
 The plant is known exactly at whole seconds and moves in straight lines between them. So energy is not estimated: it
 is the exact integral of the power that the meters show, and a counter can never fall.
-
-Signs are those of a meter at the grid connection: power drawn from the grid is positive, generation is negative.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from firmware_sim.plant.battery import BatterySpec
-from firmware_sim.plant.signals import AREA_PER_JOULE, AREA_PER_UNIT, area, daylight, demand, lag, noise, uniform
-from firmware_sim.plant.stack import MICROGRAMS, Stack, StackSpec, stack_at
+from firmware_sim.plant.signals import AREA_PER_JOULE, AREA_PER_UNIT, area, lag, noise
+from firmware_sim.plant.stack import MICROGRAMS, StackSpec
+from firmware_sim.plant.state import NOTHING, PARTS, Flow, Phases, State, UnitState
+from firmware_sim.plant.tree import GRID, NodeSpec, Tree
+from firmware_sim.plant.units import OLD_UNITS, Battery, Counted, Hydro, Load, Moment, Solar, Unit, World
 
-Phases = tuple[float, float, float]
-PLACES = ("grid", "load", "pv", "hydro", "battery")
-"""Where an energy meter can sit; at the grid connection the other four add up."""
+PLACES = (GRID, *OLD_UNITS)
+"""Where an energy meter can sit in a plant of the old keys; at the grid connection the other four add up."""
 JOULES_PER_WH = 3600
 MARK_EVERY = 3600  # seconds between the states that are kept, so that a look back costs at most an hour of steps
 _L1, _L2, _L3 = 0, 1, 2
-SLEEPING, MPPT, THROTTLED = 2, 4, 5  # SunSpec model 103, point St
 
 
 @dataclass(frozen=True, slots=True)
 class PlantSpec:
-    """What the plant is made of. ``start_hour`` is the plant's time of day when the simulator starts; ``start`` is that
+    """What the plant is made of: ``units`` in a tree of ``nodes``, or without units one of each kind at the grid
+    connection, by the old keys. ``start_hour`` is the plant's time of day when the simulator starts; ``start`` is that
     moment in its calendar, with an offset, None: nobody says of which day the hour is."""
 
     seed: int = 1
@@ -40,6 +39,8 @@ class PlantSpec:
     hertz: float = 50.0
     stack: StackSpec = field(default_factory=StackSpec)
     battery: BatterySpec = field(default_factory=BatterySpec)
+    units: tuple[Unit, ...] = ()
+    nodes: tuple[NodeSpec, ...] = ()
     start: datetime | None = None
 
     @property
@@ -47,111 +48,63 @@ class PlantSpec:
         """``start`` as Unix time in ms."""
         return None if self.start is None else round(self.start.timestamp() * 1000)
 
-
-def negative(phases: Phases) -> Phases:
-    """The other sign of each phase."""
-    return -phases[0], -phases[1], -phases[2]
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """Three phases at one place: V, W and var now; Wh and varh since the start, counted apart by direction."""
-
-    volts: Phases
-    watts: Phases
-    vars: Phases
-    imported_wh: Phases
-    exported_wh: Phases
-    imported_varh: Phases
-    exported_varh: Phases
-
     @property
-    def turned(self) -> Flow:
-        """As a meter sees it that is installed the wrong way round."""
-        return Flow(
-            self.volts,
-            negative(self.watts),
-            negative(self.vars),
-            self.exported_wh,
-            self.imported_wh,
-            self.exported_varh,
-            self.imported_varh,
+    def all_units(self) -> tuple[Unit, ...]:
+        """The units, those of the old keys included."""
+        return self.units or (
+            Load("load", kw=self.load_kw, boiler=self.stack),
+            Solar("pv", kw=self.pv_kw),
+            Hydro("hydro", kw=self.hydro_kw),
+            Battery("battery", spec=self.battery),
         )
 
-
-@dataclass(frozen=True, slots=True)
-class Inverter:
-    """The DC side of the PV inverter, its temperatures in °C and its SunSpec operating state."""
-
-    dc_watts: float
-    dc_volts: float
-    cabinet_c: float
-    sink_c: float
-    state: int
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Everything a meter of the plant can see at one moment."""
-
-    t_ms: int
-    hertz: float
-    thd: Phases
-    flows: Mapping[str, Flow]
-    inverter: Inverter
-    co2_ppm: float
-    gas_c: float
-    stack: Stack
-    charge: float
+    def has(self, place: str) -> frozenset[str]:
+        """Which parts of ``UnitState`` a meter at a place can show: in a plant of the old keys all, from anywhere."""
+        if not self.units:
+            return PARTS
+        return next((unit.has for unit in self.units if unit.name == place), frozenset())
 
 
 @dataclass(frozen=True, slots=True)
 class _Drive:
-    """What the world does at a whole second; of the history it needs what the battery holds. Flows are in mW and mvar,
-    six numbers a place, and then the fuel burnt, in µg/s."""
+    """What the world does at a whole second; of the history it needs what a battery's meter counted. ``levels`` are
+    those of the units; ``flows`` are in mW and mvar, six numbers a place, and then the fuels burnt, in µg/s."""
 
     volts: Phases
     hertz: float
-    light: float
-    load_share: float
+    levels: tuple[float, ...]
     flows: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Lags:
-    """The slow quantities, in the order of ``_targets``."""
-
-    co2_ppm: float
-    gas_c: float
-    cabinet_c: float
-    sink_c: float
-    stack_c: float
-
-
-_TAU_S = _Lags(co2_ppm=25.0, gas_c=90.0, cabinet_c=300.0, sink_c=120.0, stack_c=240.0)
-_SLOW = tuple(f.name for f in fields(_Lags))
-
-
-@dataclass(frozen=True, slots=True)
 class _Step:
-    """A whole second with its history: counters in units of ``area``, import of all flows, then export of all."""
+    """A whole second with its history: the units' slow quantities one behind the other, and counters in units of
+    ``area``, import of all flows, then export of all."""
 
     second: int
     drive: _Drive
     ahead: _Drive
-    lags: _Lags
+    slow: tuple[float, ...]
     totals: tuple[int, ...] = field(repr=False)
 
 
 class Plant:
-    """The plant over time; ``at`` gives the same state for the same moment, in whatever order it is asked."""
+    """The plant over time; ``at`` gives the same state for the same moment, in whatever order it is asked.
+
+    Raises ``ValueError`` where its nodes are no tree.
+    """
 
     def __init__(self, spec: PlantSpec) -> None:
-        self.spec = spec
-        held = spec.battery.held_wh(0, 0)
-        first = self._drive(0, held)
-        start = _Lags(**{name: _targets(spec, first)[name] for name in _SLOW})
-        self._step = _Step(0, first, self._drive(1, held), start, (0,) * (2 * len(first.flows)))
+        self.spec, self.units = spec, spec.all_units
+        self.tree = Tree(spec.nodes, {unit.name: unit.at for unit in self.units})
+        self._world = World(spec.seed, spec.start_hour, spec.start)
+        self._first_unit = len(self.tree.places) - len(self.units)
+        self._taus = tuple(tau for unit in self.units for tau in unit.taus_s)
+        burning = (unit.name for unit in self.units if unit.burns)
+        self._fuels = {name: 6 * len(self.tree.places) + n for n, name in enumerate(burning)}
+        nothing = (0,) * (2 * (6 * len(self.tree.places) + len(self._fuels)))
+        first = self._drive(0, nothing)
+        self._step = _Step(0, first, self._drive(1, nothing), self._targets(first), nothing)
         self._marks = [self._step]
 
     def at(self, t_ms: int) -> State:
@@ -160,110 +113,86 @@ class Plant:
         step = self._find(second)
         part = part_ms / 1000
         a, b = step.drive, step.ahead
-        light = _between(a.light, b.light, part)
         volts = _phases(_between(a.volts[n], b.volts[n], part) for n in (_L1, _L2, _L3))
         powers = [x + (y - x) * part for x, y in zip(a.flows, b.flows, strict=True)]
         counters = _count(step, part_ms)
-        flows = {place: _flow(volts, powers, counters, index * 6) for index, place in enumerate(PLACES)}
-        lags = self._lags(step, part)
-        fuel_kg = counters[len(powers) - 1] / (AREA_PER_UNIT * MICROGRAMS)
-        spec = self.spec
+        flows = {place: _flow(volts, powers, counters, index * 6) for index, place in enumerate(self.tree.places)}
         return State(
             t_ms=t_ms,
+            seed=self.spec.seed,
             hertz=_between(a.hertz, b.hertz, part),
             thd=_phases(2.0 + 0.6 * noise(self.spec.seed, f"thd{n}", t_ms / 1000, 23) for n in (1, 2, 3)),
             flows=flows,
-            inverter=self._inverter(-sum(flows["pv"].watts), light, lags),
-            co2_ppm=lags.co2_ppm,
-            gas_c=lags.gas_c,
-            stack=stack_at(spec.stack, spec.seed, t_ms / 1000, powers[-1] / MICROGRAMS, fuel_kg, lags.stack_c),
-            charge=_held_wh(spec, counters) / (spec.battery.kwh * 1000) if spec.battery.kwh else 0.0,
+            units=self._shown(t_ms, step, flows, powers, counters),
         )
+
+    def _shown(
+        self, t_ms: int, step: _Step, flows: dict[str, Flow], powers: list[float], counters: tuple[int, ...]
+    ) -> dict[str, UnitState]:
+        """What stands at each place beside its flow; a plant of the old keys shows all of it everywhere."""
+        part, first = t_ms % 1000 / 1000, 0
+        slow = self._slow(step, part)
+        found = dict.fromkeys(self.tree.places, NOTHING)
+        for unit, here, ahead in zip(self.units, step.drive.levels, step.ahead.levels, strict=True):
+            fuel_kg_s = fuel_kg = 0.0
+            if (fuel := self._fuels.get(unit.name)) is not None:
+                fuel_kg_s, fuel_kg = powers[fuel] / MICROGRAMS, counters[fuel] / (AREA_PER_UNIT * MICROGRAMS)
+            end = first + len(unit.taus_s)
+            level = _between(here, ahead, part)
+            moment = Moment(t_ms / 1000, flows[unit.name], level, fuel_kg_s, fuel_kg, slow[first:end])
+            found[unit.name] = unit.shown(self._world, moment)
+            first = end
+        if self.spec.units:
+            return found
+        load, pv, battery = found["load"], found["pv"], found["battery"]
+        return dict.fromkeys(found, UnitState(pv.inverter, load.stack, battery.charge, load.probe))
 
     def _find(self, second: int) -> _Step:
         step = self._step
         if second < step.second:
             step = self._marks[min(second // MARK_EVERY, len(self._marks) - 1)]
         while step.second < second:
-            totals = _count(step, 1000)
-            ahead = self._drive(step.second + 2, _held_wh(self.spec, totals))
-            step = _Step(step.second + 1, step.ahead, ahead, self._lags(step, 1.0), totals)
+            step = self._follow(step)
             if step.second == len(self._marks) * MARK_EVERY:
                 self._marks.append(step)
         self._step = step
         return step
 
-    def _drive(self, second: int, held_wh: float) -> _Drive:
+    def _follow(self, step: _Step) -> _Step:
+        totals = _count(step, 1000)
+        ahead = self._drive(step.second + 2, totals)
+        return _Step(step.second + 1, step.ahead, ahead, self._slow(step, 1.0), totals)
+
+    def _drive(self, second: int, totals: tuple[int, ...]) -> _Drive:
         spec, seed = self.spec, self.spec.seed
-        hour = spec.start_hour + second / 3600
-        share = demand(hour) * (1 + 0.06 * noise(seed, "load", second, 97) + 0.03 * noise(seed, "hum", second, 11))
-        if uniform(seed, "pump", second // 40) < 0.4:
-            share += 0.08
-        light = daylight(hour) * (0.78 + 0.22 * noise(seed, "cloud", second, 140))
-        pv_w = min(spec.pv_kw, 1.15 * spec.pv_kw * light) * 1000 if light > 0.02 else 0.0
-        water = 0.8 + 0.06 * noise(seed, "water", second, 900) + 0.01 * noise(seed, "gate", second, 13)
-        load = self._load(second, share * spec.load_kw * 1000)
-        pv = _generation(pv_w, (0.335, 0.333, 0.332), 0.02)
-        hydro = _generation(water * spec.hydro_kw * 1000, (0.334, 0.334, 0.332), 0.05)
-        battery = _generation(-spec.battery.power_w(hour, held_wh), (1 / 3, 1 / 3, 1 / 3), 0.0)
-        grid = tuple(map(sum, zip(load, pv, hydro, battery, strict=True)))
-        fuel = spec.stack.burns_ug_s(second, share)
+        driven = [
+            unit.drive(self._world, second, _counted(totals, 6 * place) if unit.remembers else Counted())
+            for place, unit in enumerate(self.units, start=self._first_unit)
+        ]
+        flows = self.tree.flows([each.flows for each in driven])
+        fuels = [each.fuel_ug_s for unit, each in zip(self.units, driven, strict=True) if unit.burns]
         volts = _phases(
             spec.volts
             + 1.5 * noise(seed, f"volts{n}", second, 300)
             + 0.4 * noise(seed, f"flicker{n}", second, 17)
-            - max(-10.0, min(10.0, 0.05 * grid[n] / 1e6))  # a stiff grid gives way by 0.05 V a kW
+            - max(-10.0, min(10.0, 0.05 * flows[0][n] / 1e6))  # a stiff grid gives way by 0.05 V a kW
             for n in (_L1, _L2, _L3)
         )
         hertz = spec.hertz + 0.03 * noise(seed, "hertz", second, 45) + 0.004 * noise(seed, "governor", second, 3)
-        return _Drive(volts, hertz, light, share, (*grid, *load, *pv, *hydro, *battery, fuel))
+        levels = tuple(each.level for each in driven)
+        return _Drive(volts, hertz, levels, (*(flow for place in flows for flow in place), *fuels))
 
-    def _load(self, second: int, watts: float) -> tuple[int, ...]:
-        """Three unequal phases of an inductive load, power factor 0.89 to 0.95."""
-        seed = self.spec.seed
-        powers = [
-            watts * base * (1 + 0.05 * noise(seed, f"phase{n}", second, 60))
-            for n, base in enumerate((0.36, 0.33, 0.31))
-        ]
-        tangents = [math.tan(math.acos(0.92 + 0.03 * noise(seed, f"pf{n}", second, 80))) for n in (_L1, _L2, _L3)]
-        return (*_milli(powers), *_milli(p * t for p, t in zip(powers, tangents, strict=True)))
+    def _targets(self, drive: _Drive) -> tuple[float, ...]:
+        """Where the slow quantities would settle if the drive stood still."""
+        found: list[float] = []
+        for unit, level in zip(self.units, drive.levels, strict=True):
+            found += unit.targets(level, drive.flows[self._fuels[unit.name]] if unit.burns else 0)
+        return tuple(found)
 
-    def _lags(self, step: _Step, part: float) -> _Lags:
-        here, ahead = _targets(self.spec, step.drive), _targets(self.spec, step.ahead)
-        return _Lags(
-            **{
-                name: lag(getattr(step.lags, name), here[name], ahead[name] - here[name], getattr(_TAU_S, name), part)
-                for name in _SLOW
-            }
-        )
-
-    def _inverter(self, ac_watts: float, light: float, lags: _Lags) -> Inverter:
-        rated = self.spec.pv_kw * 1000
-        state = SLEEPING if ac_watts <= 0 else THROTTLED if ac_watts >= rated * 0.9999 else MPPT
-        dc_watts = ac_watts / 0.975 + 18 if ac_watts > 0 else 0.0
-        dc_volts = 380 + 270 * min(1.0, 4 * light)
-        return Inverter(dc_watts, dc_volts, lags.cabinet_c, lags.sink_c, state)
-
-
-def _targets(spec: PlantSpec, drive: _Drive) -> dict[str, float]:
-    """Where the slow quantities would settle if the drive stood still."""
-    burning = drive.load_share if spec.load_kw > 0 else 0.0
-    sun = min(1.0, 1.15 * drive.light) if spec.pv_kw > 0 else 0.0
-    return {
-        "co2_ppm": 420 + 3600 * burning,
-        "gas_c": 18 + 30 * burning,
-        "cabinet_c": 20 + 22 * sun,
-        "sink_c": 20 + 38 * sun,
-        "stack_c": spec.stack.target_c(drive.flows[-1]),
-    }
-
-
-def _generation(watts: float, shares: Phases, q_over_p: float) -> tuple[int, ...]:
-    return (*_milli(-watts * s for s in shares), *_milli(-watts * s * q_over_p for s in shares))
-
-
-def _milli(values: Iterable[float]) -> tuple[int, ...]:
-    return tuple(round(v * 1000) for v in values)
+    def _slow(self, step: _Step, part: float) -> tuple[float, ...]:
+        here, ahead = self._targets(step.drive), self._targets(step.ahead)
+        rows = zip(step.slow, here, ahead, self._taus, strict=True)
+        return tuple(lag(now, target, later - target, tau, part) for now, target, later, tau in rows)
 
 
 def _count(step: _Step, part_ms: int) -> tuple[int, ...]:
@@ -272,18 +201,17 @@ def _count(step: _Step, part_ms: int) -> tuple[int, ...]:
     return tuple(t + g for t, g in zip(step.totals, grown, strict=True))
 
 
-def _held_wh(spec: PlantSpec, counters: tuple[int, ...]) -> float:
-    """What the battery holds by its own meter."""
-    first, half = PLACES.index("battery") * 6, len(counters) // 2
-    both = (sum(counters[at : at + 3]) / (AREA_PER_JOULE * JOULES_PER_WH) for at in (first, half + first))
-    return spec.battery.held_wh(*both)
+def _counted(counters: tuple[int, ...], first: int) -> Counted:
+    """What the meter of the place has counted whose flows begin at ``first``."""
+    half = len(counters) // 2
+    return Counted(*(sum(counters[at : at + 3]) / (AREA_PER_JOULE * JOULES_PER_WH) for at in (first, half + first)))
 
 
-def _flow(volts: Phases, powers: list[float], counters: tuple[int, ...], first: int) -> Flow:
+def _flow(volts: Phases, powers: Sequence[float], counters: tuple[int, ...], first: int) -> Flow:
     """The six flows of one place, from ``first`` on: W of three phases, then var of three phases."""
     half = len(counters) // 2
 
-    def kilo(values: list[float], start: int) -> Phases:
+    def kilo(values: Sequence[float], start: int) -> Phases:
         return _phases(v / 1000 for v in values[start : start + 3])
 
     def hours(start: int) -> Phases:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from firmware_sim.plant.model import Flow, State
+from firmware_sim.plant.stack import Stack
+from firmware_sim.plant.state import Flow, Inverter, Probe, State, UnitState, there
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,33 @@ class Scene:
     start_wh: tuple[float, float] = (0.0, 0.0)
     start_varh: tuple[float, float] = (0.0, 0.0)
     start_kg: float = 0.0
+    unit: UnitState | None = None
+    """What stands at its place beside the flow; None: of a plant of the old keys, what it has anywhere."""
+
+    @property
+    def inverter(self) -> Inverter:
+        """Of its place."""
+        return self.state.inverter if self.unit is None else there(self.unit.inverter)
+
+    @property
+    def stack(self) -> Stack:
+        """Of its place."""
+        return self.state.stack if self.unit is None else there(self.unit.stack)
+
+    @property
+    def charge(self) -> float:
+        """Of its place."""
+        return self.state.charge if self.unit is None else there(self.unit.charge)
+
+    @property
+    def probe(self) -> Probe:
+        """Of its place."""
+        return self.state.probe if self.unit is None else self.unit.probe
+
+    @property
+    def consumption(self) -> Flow:
+        """Of the works: the load of a plant of the old keys, else of its place."""
+        return self.state.flows.get("load", self.flow)
 
 
 Number = Callable[[Scene], float]
@@ -29,10 +57,12 @@ Number = Callable[[Scene], float]
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A measured quantity: SenML unit (None: a plain code) and its value in a scene."""
+    """A measured quantity: SenML unit (None: a plain code), its value in a scene, and the part of ``UnitState`` that
+    must stand at the place (None: every place has it)."""
 
     unit: str | None
     of: Number
+    part: str | None = None
 
 
 _SAME = {
@@ -74,12 +104,12 @@ _GAS_J_M3, _GAS_KG_M3 = 3.6e7, 0.75
 
 def _gas_m3(s: Scene) -> float:
     """What has flown through the line of gas since the start."""
-    return sum(s.state.flows["load"].imported_wh) * 3600 / _GAS_J_M3
+    return sum(s.consumption.imported_wh) * 3600 / _GAS_J_M3
 
 
 def _humidity(s: Scene) -> float:
     """Of air that was at 45 % and 20 °C, and is warmer."""
-    return 45 * math.exp(-0.06 * (s.state.gas_c - 20))
+    return 45 * math.exp(-0.06 * (s.probe.gas_c - 20))
 
 
 def _dew_point(celsius: float, humidity: float) -> float:
@@ -90,11 +120,11 @@ def _dew_point(celsius: float, humidity: float) -> float:
 
 def _oxygen(s: Scene) -> float:
     """Air, less what stands in it as carbon dioxide and water."""
-    return 0.2095 - 2.5 * s.state.co2_ppm * 1e-6
+    return 0.2095 - 2.5 * s.probe.co2_ppm * 1e-6
 
 
 def _trace(share: float) -> Quantity:
-    return Quantity("ppm", lambda s: share * s.state.co2_ppm)
+    return Quantity("ppm", lambda s: share * s.probe.co2_ppm)
 
 
 def _of_phase(n: int) -> dict[str, Quantity]:
@@ -218,22 +248,26 @@ _GENERATOR = {  # a generator counts what it delivers as positive
     "generated_power_factor": Quantity("/", lambda s: _factor(-_watts.of(s), -_vars.of(s))),
     "energy_yield_day": Quantity("Wh", lambda s: sum(s.flow.exported_wh)),  # the day is that of the start
     "active_power_peak_day": Quantity("W", lambda s: -_watts.of(s)),
-    "efficiency": Quantity(
-        "/", lambda s: -_watts.of(s) / s.state.inverter.dc_watts if s.state.inverter.dc_watts else 0.0
-    ),
-    "internal_temperature": Quantity("Cel", lambda s: s.state.inverter.cabinet_c),
-    "dc_input_power": Quantity("W", lambda s: s.state.inverter.dc_watts),
-    "pv1_voltage": Quantity("V", lambda s: s.state.inverter.dc_volts),
-    "pv1_current": Quantity("A", lambda s: s.state.inverter.dc_watts / s.state.inverter.dc_volts),
-    "dc_power": Quantity("W", lambda s: s.state.inverter.dc_watts),
-    "dc_voltage": Quantity("V", lambda s: s.state.inverter.dc_volts),
-    "dc_current": Quantity("A", lambda s: s.state.inverter.dc_watts / s.state.inverter.dc_volts),
-    "temperature_cabinet": Quantity("Cel", lambda s: s.state.inverter.cabinet_c),
-    "temperature_heat_sink": Quantity("Cel", lambda s: s.state.inverter.sink_c),
-    "temperature_transformer": Quantity("Cel", lambda s: s.state.inverter.cabinet_c),
-    "temperature_other": Quantity("Cel", lambda s: s.state.inverter.cabinet_c),
-    "operating_state": Quantity(None, lambda s: s.state.inverter.state),
-    "vendor_state": Quantity(None, lambda s: s.state.inverter.state),
+}
+
+_INVERTER = {
+    "efficiency": Quantity("/", lambda s: -_watts.of(s) / s.inverter.dc_watts if s.inverter.dc_watts else 0.0),
+    "internal_temperature": Quantity("Cel", lambda s: s.inverter.cabinet_c),
+    "dc_input_power": Quantity("W", lambda s: s.inverter.dc_watts),
+    "pv1_voltage": Quantity("V", lambda s: s.inverter.dc_volts),
+    "pv1_current": Quantity("A", lambda s: s.inverter.dc_watts / s.inverter.dc_volts),
+    "dc_power": Quantity("W", lambda s: s.inverter.dc_watts),
+    "dc_voltage": Quantity("V", lambda s: s.inverter.dc_volts),
+    "dc_current": Quantity("A", lambda s: s.inverter.dc_watts / s.inverter.dc_volts),
+    "temperature_cabinet": Quantity("Cel", lambda s: s.inverter.cabinet_c),
+    "temperature_heat_sink": Quantity("Cel", lambda s: s.inverter.sink_c),
+    "temperature_transformer": Quantity("Cel", lambda s: s.inverter.cabinet_c),
+    "temperature_other": Quantity("Cel", lambda s: s.inverter.cabinet_c),
+    "operating_state": Quantity(None, lambda s: s.inverter.state),
+    "vendor_state": Quantity(None, lambda s: s.inverter.state),
+}
+
+_EVENTS = {
     "events": Quantity(None, lambda s: 0),
     "events_2": Quantity(None, lambda s: 0),
     **{f"vendor_events_{n}": Quantity(None, lambda s: 0) for n in (1, 2, 3, 4)},
@@ -247,14 +281,14 @@ _GRID = {  # as an inverter's own meter at the grid connection counts, what is d
 }
 
 _LINE = {  # a line with gas that holds what the load takes: 10 kWh a normal cubic metre, 0.75 kg of it, 10 cm² of pipe
-    "flow": Quantity("m3/s", lambda s: sum(s.state.flows["load"].watts) / _GAS_J_M3),
-    "volume_flow": Quantity("m3/s", lambda s: sum(s.state.flows["load"].watts) / _GAS_J_M3),
-    "velocity": Quantity("m/s", lambda s: sum(s.state.flows["load"].watts) / _GAS_J_M3 / 0.001),
+    "flow": Quantity("m3/s", lambda s: sum(s.consumption.watts) / _GAS_J_M3),
+    "volume_flow": Quantity("m3/s", lambda s: sum(s.consumption.watts) / _GAS_J_M3),
+    "velocity": Quantity("m/s", lambda s: sum(s.consumption.watts) / _GAS_J_M3 / 0.001),
     "volume_total": Quantity("m3", lambda s: _gas_m3(s)),
     "mass_total": Quantity("kg", lambda s: _gas_m3(s) * _GAS_KG_M3),
     "density": Quantity("kg/m3", lambda s: _GAS_KG_M3),
-    "gas_temperature": Quantity("Cel", lambda s: s.state.gas_c),
-    "sensor_temperature": Quantity("Cel", lambda s: s.state.gas_c),
+    "gas_temperature": Quantity("Cel", lambda s: s.probe.gas_c),
+    "sensor_temperature": Quantity("Cel", lambda s: s.probe.gas_c),
     "flow_reverse": Quantity("m3/s", lambda s: 0),
     "velocity_reverse": Quantity("m/s", lambda s: 0),
     "volume_total_reverse": Quantity("m3", lambda s: 0),
@@ -262,12 +296,12 @@ _LINE = {  # a line with gas that holds what the load takes: 10 kWh a normal cub
 }
 
 _AIR = {
-    "pressure": Quantity("Pa", lambda s: s.state.stack.pressure_pa),
+    "pressure": Quantity("Pa", lambda s: s.stack.pressure_pa, "stack"),
     "relative_humidity": Quantity("%RH", lambda s: _humidity(s)),
-    "dew_point": Quantity("Cel", lambda s: _dew_point(s.state.gas_c, _humidity(s))),
-    "co2_avg": Quantity("ppm", lambda s: s.state.co2_ppm),
-    "co2_raw": Quantity("ppm", lambda s: s.state.co2_ppm),
-    "co2_concentration": Quantity("ppm", lambda s: s.state.co2_ppm),
+    "dew_point": Quantity("Cel", lambda s: _dew_point(s.probe.gas_c, _humidity(s))),
+    "co2_avg": Quantity("ppm", lambda s: s.probe.co2_ppm),
+    "co2_raw": Quantity("ppm", lambda s: s.probe.co2_ppm),
+    "co2_concentration": Quantity("ppm", lambda s: s.probe.co2_ppm),
     "o2_concentration": Quantity("/", lambda s: _oxygen(s)),
     "o2_cell_temperature": Quantity("Cel", lambda s: 50.0),
     "co2_slope": Quantity("/", lambda s: 1.0),
@@ -295,11 +329,11 @@ _STATES = {
 }
 
 _STACK = {
-    "co2": Quantity("ppm", lambda s: s.state.co2_ppm),
-    "co2_i16": Quantity("ppm", lambda s: s.state.co2_ppm),
-    "co2_i16_x10": Quantity("ppm", lambda s: s.state.co2_ppm),
-    "temperature": Quantity("Cel", lambda s: s.state.gas_c),
-    "compensation_temperature": Quantity("Cel", lambda s: s.state.gas_c),
+    "co2": Quantity("ppm", lambda s: s.probe.co2_ppm),
+    "co2_i16": Quantity("ppm", lambda s: s.probe.co2_ppm),
+    "co2_i16_x10": Quantity("ppm", lambda s: s.probe.co2_ppm),
+    "temperature": Quantity("Cel", lambda s: s.probe.gas_c),
+    "compensation_temperature": Quantity("Cel", lambda s: s.probe.gas_c),
     "device_status": Quantity(None, lambda s: 0),
     "co2_status": Quantity(None, lambda s: 0),
     "comp_pressure_volatile": Quantity("hPa", lambda s: 1013.25),
@@ -309,21 +343,28 @@ _STACK = {
 }
 
 _BOILER = {
-    "stack_co2": Quantity("/", lambda s: s.state.stack.co2),
-    "stack_o2": Quantity("/", lambda s: s.state.stack.o2),
-    "stack_so2": Quantity("/", lambda s: s.state.stack.so2),
-    "stack_h2o": Quantity("/", lambda s: s.state.stack.h2o),
-    "stack_flow": Quantity("m3/s", lambda s: s.state.stack.flow_m3_s),
-    "stack_temperature": Quantity("Cel", lambda s: s.state.stack.gas_c),
-    "stack_pressure": Quantity("Pa", lambda s: s.state.stack.pressure_pa),
-    "firing_power": Quantity("W", lambda s: s.state.stack.firing_w),
-    "fuel_weight": Quantity("kg", lambda s: s.start_kg + s.state.stack.fuel_kg),
+    "stack_co2": Quantity("/", lambda s: s.stack.co2),
+    "stack_o2": Quantity("/", lambda s: s.stack.o2),
+    "stack_so2": Quantity("/", lambda s: s.stack.so2),
+    "stack_h2o": Quantity("/", lambda s: s.stack.h2o),
+    "stack_flow": Quantity("m3/s", lambda s: s.stack.flow_m3_s),
+    "stack_temperature": Quantity("Cel", lambda s: s.stack.gas_c),
+    "stack_pressure": Quantity("Pa", lambda s: s.stack.pressure_pa),
+    "firing_power": Quantity("W", lambda s: s.stack.firing_w),
+    "fuel_weight": Quantity("kg", lambda s: s.start_kg + s.stack.fuel_kg),
 }
 
-_BATTERY = {"state_of_charge": Quantity("/", lambda s: s.state.charge)}
+_BATTERY = {"state_of_charge": Quantity("/", lambda s: s.charge)}
+
+
+def _standing(part: str, quantities: dict[str, Quantity]) -> dict[str, Quantity]:
+    """Quantities of what stands only at some places."""
+    return {name: replace(quantity, part=part) for name, quantity in quantities.items()}
+
 
 QUANTITIES: dict[str, Quantity] = {
-    **_PHASES[0], **_PHASES[1], **_PHASES[2], **_TOTALS, **_GENERATOR, **_GRID, **_LINE, **_AIR, **_GASES, **_STATES,
-    **_STACK, **_BOILER, **_BATTERY, "voltage_ln": _PHASES[0]["voltage_ln_l1"], "current": _PHASES[0]["current_l1"],
+    **_PHASES[0], **_PHASES[1], **_PHASES[2], **_TOTALS, **_GENERATOR, **_standing("inverter", _INVERTER), **_EVENTS,
+    **_GRID, **_LINE, **_AIR, **_GASES, **_STATES, **_STACK, **_standing("stack", _BOILER),
+    **_standing("charge", _BATTERY), "voltage_ln": _PHASES[0]["voltage_ln_l1"], "current": _PHASES[0]["current_l1"],
 }  # fmt: skip
 """Every quantity by its name."""

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from firmware_sim.plant import model
 from firmware_sim.plant.battery import BatterySpec
-from firmware_sim.plant.model import MPPT, PLACES, SLEEPING, Plant, PlantSpec, State
+from firmware_sim.plant.model import PLACES, Plant, PlantSpec
 from firmware_sim.plant.quantities import QUANTITIES, Scene, conversion
+from firmware_sim.plant.state import MPPT, SLEEPING, State
 
 SPECS = st.builds(
     PlantSpec,

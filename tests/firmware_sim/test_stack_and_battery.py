@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from firmware_sim.meters.register_image import Meter
 from firmware_sim.meters.register_map import MeterSpec
 from firmware_sim.plant.battery import BatterySpec
-from firmware_sim.plant.model import Plant, PlantSpec, State
+from firmware_sim.plant.model import Plant, PlantSpec
 from firmware_sim.plant.quantities import QUANTITIES, Scene
 from firmware_sim.plant.stack import AIR_CO2, AIR_O2, FLOW_NOISE, GAS_NOISE, StackSpec, gas_of
+from firmware_sim.plant.state import State
 from firmware_sim.scenario.load import load_scenario
 from firmware_sim.scenario.schema import TcpTable
 from gateway.devices.profile import parse_profile
