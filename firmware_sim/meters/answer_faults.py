@@ -2,7 +2,7 @@
 
 A fault takes hold of an answer at one of five places, in this order: ``hears`` (does the device take notice at all),
 ``look`` (which moment it shows), ``value`` (what a point shows), ``say`` (unit and PDU), ``send`` (bytes and their
-times). Each hook gets a random generator that depends on the seed, the fault and the number of the request only.
+times). The last two get a random generator that depends on the seed, the fault and the number of the request only.
 """
 
 from __future__ import annotations
@@ -27,6 +27,23 @@ Look = Callable[[int], Reply]
 """The device's reply as it would be at a moment of the plant's time, in ms."""
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What the device answered last, whether a fault struck or not: the PDU as it should have been, and the bytes as
+    the device sent them; none: it has not answered yet."""
+
+    pdu: bytes | None = None
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """How a fault meets a request: with this generator, ``before`` being the answer to the previous one."""
+
+    rng: random.Random
+    before: Before = Before()
+
+
 @dataclass(kw_only=True)
 class Fault:
     """A fault that does nothing; the kinds below replace one hook, rarely two."""
@@ -47,17 +64,17 @@ class Fault:
         """What a point shows."""
         return value
 
-    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
+    def say(self, request: bytes, answer: Answer, strike: Strike) -> Answer:
         """The answer, changed before it is framed: length and checksum of the frame stay right.
 
         Args:
             request: the PDU that was asked.
             answer: what was to be said so far.
-            rng: the generator of this strike.
+            strike: how it meets this request.
         """
         return answer
 
-    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
+    def send(self, deliveries: list[Delivery], strike: Strike) -> list[Delivery]:
         """The bytes, changed after they are framed."""
         return deliveries
 
@@ -176,7 +193,7 @@ class Exceptional(Fault):
 
     code: Byte = 6
 
-    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
+    def say(self, request: bytes, answer: Answer, strike: Strike) -> Answer:
         return answer.refused(request, self.code)
 
 
@@ -186,7 +203,7 @@ class WrongException(Fault):
 
     code: Byte = 2
 
-    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
+    def say(self, request: bytes, answer: Answer, strike: Strike) -> Answer:
         return answer.refused_another(request, self.code)
 
 
@@ -194,7 +211,7 @@ class WrongException(Fault):
 class WrongUnit(Fault):
     """Answers under the next unit address."""
 
-    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
+    def say(self, request: bytes, answer: Answer, strike: Strike) -> Answer:
         return answer.from_another()
 
 
@@ -203,7 +220,7 @@ class WrongFunction(Fault):
     """Answers a read of holding registers as one of input registers, and the other way round; a DL/T 645 meter as if
     the frame were one that follows."""
 
-    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
+    def say(self, request: bytes, answer: Answer, strike: Strike) -> Answer:
         return answer.of_another_function()
 
 
@@ -215,7 +232,7 @@ class WrongDi(Fault):
         MODBUS, ("a Modbus answer does not name its registers", "use wrong-count or shifted")
     )
 
-    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
+    def say(self, request: bytes, answer: Answer, strike: Strike) -> Answer:
         return answer.of_another_place()
 
 
@@ -225,7 +242,7 @@ class WrongCount(Fault):
 
     registers: Annotated[int, Field(ge=-125, le=125)] = -1
 
-    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
+    def say(self, request: bytes, answer: Answer, strike: Strike) -> Answer:
         return answer.resized(self.registers)
 
 
@@ -237,7 +254,7 @@ class WrongByteCount(Fault):
         "dlt645": ("the length stands in the frame's head, and a wrong one only moves its end", "use truncated")
     }
 
-    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
+    def say(self, request: bytes, answer: Answer, strike: Strike) -> Answer:
         return answer.miscounted()
 
 
@@ -245,18 +262,15 @@ class WrongByteCount(Fault):
 class Shifted(Fault):
     """Answers with what it should have answered to the request before: a converter with a late answer inside."""
 
-    _before: bytes | None = field(default=None, init=False)
-
-    def say(self, request: bytes, answer: Answer, rng: random.Random) -> Answer:
-        before, self._before = self._before, answer.pdu
-        return answer if before is None else answer.saying(before)
+    def say(self, request: bytes, answer: Answer, strike: Strike) -> Answer:
+        return answer if strike.before.pdu is None else answer.saying(strike.before.pdu)
 
 
 @dataclass(kw_only=True)
 class Lost(Fault):
     """The device answers and the answer never arrives."""
 
-    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
+    def send(self, deliveries: list[Delivery], strike: Strike) -> list[Delivery]:
         return []
 
 
@@ -267,8 +281,8 @@ class Late(Fault):
     delay_ms: Ms = 700
     most_ms: Ms = 0
 
-    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
-        return _later(deliveries, rng, self.delay_ms, self.most_ms)
+    def send(self, deliveries: list[Delivery], strike: Strike) -> list[Delivery]:
+        return _later(deliveries, strike.rng, self.delay_ms, self.most_ms)
 
 
 @dataclass(kw_only=True)
@@ -278,8 +292,8 @@ class Doubled(Fault):
     delay_ms: Ms = 50
     most_ms: Ms = 0
 
-    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
-        return deliveries + _later(deliveries, rng, self.delay_ms, self.most_ms)
+    def send(self, deliveries: list[Delivery], strike: Strike) -> list[Delivery]:
+        return deliveries + _later(deliveries, strike.rng, self.delay_ms, self.most_ms)
 
 
 def _later(deliveries: list[Delivery], rng: random.Random, delay_ms: float, most_ms: float) -> list[Delivery]:
@@ -293,7 +307,7 @@ class Truncated(Fault):
 
     missing: Count = 3
 
-    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
+    def send(self, deliveries: list[Delivery], strike: Strike) -> list[Delivery]:
         return [replace(d, data=d.data[: max(1, len(d.data) - self.missing)], values={}) for d in deliveries]
 
 
@@ -303,20 +317,17 @@ class Corrupted(Fault):
 
     impossible: ClassVar = {"modbus-tcp": ON_A_LINE}
 
-    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
-        return [replace(d, data=_flip(d.data, rng), values={}) for d in deliveries]
+    def send(self, deliveries: list[Delivery], strike: Strike) -> list[Delivery]:
+        return [replace(d, data=_flip(d.data, strike.rng), values={}) for d in deliveries]
 
 
 @dataclass(kw_only=True)
 class Glued(Fault):
     """The answer arrives with a copy of the answer before it right behind."""
 
-    _before: bytes = field(default=b"", init=False)
-
-    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
-        glued = [replace(d, data=d.data + self._before, values={}) if self._before else d for d in deliveries]
-        self._before = deliveries[-1].data if deliveries else b""
-        return glued
+    def send(self, deliveries: list[Delivery], strike: Strike) -> list[Delivery]:
+        before = strike.before.data
+        return [replace(d, data=d.data + before, values={}) if before else d for d in deliveries]
 
 
 @dataclass(kw_only=True)
@@ -325,8 +336,8 @@ class NoiseBefore(Fault):
 
     size: Count = 3
 
-    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
-        return [replace(d, data=rng.randbytes(self.size) + d.data, values={}) for d in deliveries]
+    def send(self, deliveries: list[Delivery], strike: Strike) -> list[Delivery]:
+        return [replace(d, data=strike.rng.randbytes(self.size) + d.data, values={}) for d in deliveries]
 
 
 @dataclass(kw_only=True)
@@ -336,7 +347,7 @@ class LoneByte(Fault):
     impossible: ClassVar = {"modbus-tcp": ON_A_LINE}
     byte: Byte = 0
 
-    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
+    def send(self, deliveries: list[Delivery], strike: Strike) -> list[Delivery]:
         return [replace(d, data=bytes([self.byte]) + d.data) for d in deliveries]
 
 
@@ -347,7 +358,7 @@ class Split(Fault):
     size: Count = 1
     gap_ms: Ms = 1.0
 
-    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
+    def send(self, deliveries: list[Delivery], strike: Strike) -> list[Delivery]:
         return [replace(d, piece=self.size, gap_ms=self.gap_ms) for d in deliveries]
 
 

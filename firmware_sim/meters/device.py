@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial, reduce
 from typing import Any, Protocol
 
-from firmware_sim.meters.answer_faults import Fault, Look
+from firmware_sim.meters.answer_faults import Before, Fault, Look, Strike
 from firmware_sim.meters.answers import Answer, Delivery, Place, Unit
 from firmware_sim.meters.armed import Armed
 from firmware_sim.meters.packing import Value
@@ -55,12 +55,13 @@ class Meter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as the log names it, and the moment that its answer shows."""
+    """A request as the log names it, the moment that its answer shows, and its frame."""
 
     unit: Unit
     pdu: bytes
     place: Mapping[str, Any]
     at_ms: int
+    heard: bytes = b""
 
     @property
     def count(self) -> int:
@@ -71,13 +72,14 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a device makes of a request: deliveries in the order of their making, and the faults that struck by their
-    kinds, and as they are armed."""
+    kinds, and as they are armed. ``true``, where any did, is what its points would show without them."""
 
     asked: Asked
     deliveries: tuple[Delivery, ...]
     faults: tuple[str, ...] = ()
     exception: int | None = None
     by: tuple[Armed, ...] = ()
+    true: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def injected(self) -> tuple[str, ...]:
@@ -100,8 +102,9 @@ class Device:
 
     def __init__(self, meter: Meter, faults: Sequence[Armed] = ()) -> None:
         self.meter, self.faults = meter, faults
+        self._before = Before()
 
-    def ask(self, unit: Unit, pdu: bytes, t_ms: int, frame: Frame) -> Outcome:
+    def ask(self, unit: Unit, pdu: bytes, t_ms: int, frame: Frame, heard: bytes = b"") -> Outcome:
         """What the device sends for a request.
 
         Args:
@@ -109,8 +112,9 @@ class Device:
             pdu: the request without address and checksum.
             t_ms: when it was heard, in ms of the plant's time.
             frame: makes a frame of a unit and a PDU.
+            heard: the frame of the request, for the log.
         """
-        asked = Asked(unit, pdu, self.meter.place(pdu), t_ms)
+        asked = Asked(unit, pdu, self.meter.place(pdu), t_ms, heard)
         met = [(armed, found) for armed in self.faults if (found := armed.strikes(t_ms, asked.count))]
         struck = [found for _, found in met]
         names = tuple(choice.kind for choice, _ in struck)
@@ -118,13 +122,16 @@ class Device:
         if self.meter.sleeps_at(t_ms) or not all(choice.fault.hears(t_ms) for choice, _ in struck):
             return Outcome(asked, (), names, by=by)
         right, values = self._answer(asked, [choice.fault for choice, _ in struck])
-        answer = right
+        answer, before = right, self._before
         for choice, rng in struck:
-            answer = choice.fault.say(pdu, answer, rng)
-        deliveries = [Delivery(0.0, frame(answer.unit, answer.pdu), values if answer == right else {})]
+            answer = choice.fault.say(pdu, answer, Strike(rng, before))
+        data = frame(answer.unit, answer.pdu)
+        self._before = Before(right.pdu, data)
+        deliveries = [Delivery(0.0, data, values if answer == right else {})]
         for choice, rng in struck:
-            deliveries = choice.fault.send(deliveries, rng)
-        return Outcome(asked, tuple(deliveries), names, self.meter.code_of(answer.pdu), by)
+            deliveries = choice.fault.send(deliveries, Strike(rng, before))
+        true = self._answer(asked, [])[1] if struck else {}
+        return Outcome(asked, tuple(deliveries), names, self.meter.code_of(answer.pdu), by, true)
 
     def _answer(self, asked: Asked, faults: list[Fault]) -> tuple[Answer, dict[str, Value]]:
         meter, pdu = self.meter, asked.pdu

@@ -6,14 +6,13 @@ the label of a message. A packet is one delivery. No I/O.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated
 
 from pydantic import Field
 
-from firmware_sim.meters.answer_faults import KINDS, Count, Fault, Ms
+from firmware_sim.meters.answer_faults import KINDS, Count, Fault, Ms, Strike
 from firmware_sim.meters.answers import Delivery, Place
 from firmware_sim.meters.packing import Cell, Value
 
@@ -64,8 +63,8 @@ class WrongPassword(Fault):
 class DamagedCrc(Fault):
     """The check value is that of another packet."""
 
-    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
-        return [_with(d, _TAIL, int(d.data[_TAIL], 16) ^ rng.randrange(1, 65536), b"%04X") for d in deliveries]
+    def send(self, deliveries: list[Delivery], strike: Strike) -> list[Delivery]:
+        return [_with(d, _TAIL, int(d.data[_TAIL], 16) ^ strike.rng.randrange(1, 65536), b"%04X") for d in deliveries]
 
 
 @dataclass(kw_only=True)
@@ -74,7 +73,7 @@ class WrongLength(Fault):
 
     bytes_off: Annotated[int, Field(ge=-80, le=8000)] = 1
 
-    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
+    def send(self, deliveries: list[Delivery], strike: Strike) -> list[Delivery]:
         return [_with(d, _HEAD, int(d.data[_HEAD]) + self.bytes_off, b"%04d") for d in deliveries]
 
 
@@ -82,7 +81,7 @@ class WrongLength(Fault):
 class NoLineEnd(Fault):
     """The packet has no CR LF."""
 
-    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
+    def send(self, deliveries: list[Delivery], strike: Strike) -> list[Delivery]:
         return [replace(d, data=d.data[:-2]) for d in deliveries]
 
 
@@ -92,8 +91,8 @@ class Garbage(Fault):
 
     size: Count = 40
 
-    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
-        return [replace(d, data=rng.randbytes(self.size), values={}) for d in deliveries]
+    def send(self, deliveries: list[Delivery], strike: Strike) -> list[Delivery]:
+        return [replace(d, data=strike.rng.randbytes(self.size), values={}) for d in deliveries]
 
 
 @dataclass(kw_only=True)
@@ -102,8 +101,11 @@ class Cut(Fault):
 
     gap_ms: Ms = 50.0
 
-    def send(self, deliveries: list[Delivery], rng: random.Random) -> list[Delivery]:
-        return [replace(d, piece=rng.randrange(len(d.data) // 2, len(d.data)), gap_ms=self.gap_ms) for d in deliveries]
+    def send(self, deliveries: list[Delivery], strike: Strike) -> list[Delivery]:
+        return [
+            replace(d, piece=strike.rng.randrange(len(d.data) // 2, len(d.data)), gap_ms=self.gap_ms)
+            for d in deliveries
+        ]
 
 
 @dataclass(kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from firmware_sim.plant.model import Plant
@@ -17,12 +18,14 @@ READ_EVERY_MS = 300_000
 
 @dataclass(frozen=True, slots=True)
 class PassedOn:
-    """A meter behind the port: ``channel`` 1 to 9, kind, equipment identifier and what it showed at the start."""
+    """A meter behind the port: ``channel`` 1 to 9, kind, equipment identifier, what it showed at the start, its name in
+    the scenario."""
 
     channel: int
     kind: str
     equipment: str
     start: float = 0.0
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class P1Spec:
     start_wh: tuple[float, float] = (0.0, 0.0)
     passed_on: tuple[PassedOn, ...] = ()
     country: str = "nl"
+    name: str = ""
 
 
 class P1Meter:
@@ -66,6 +70,21 @@ class P1Meter:
             lines += self._passed_on(meter, t_ms)
         text = "".join(f"{line}\r\n" for line in lines).encode() + b"!"
         return text + (b"\r\n" if edition == 2 else b"%04X\r\n" % checksum(text))
+
+    def values(self, telegram: bytes) -> dict[str, dict[str, str]]:
+        """The readings in one of its telegrams by meter (itself first) and code: numbers in the text's digits, without
+        their units, and texts."""
+        names = {str(meter.channel): meter.name for meter in self.spec.passed_on}
+        found: dict[str, dict[str, str]] = {self.spec.name: {}, **{name: {} for name in names.values()}}
+        code = ""
+        for line in telegram.decode("ascii").split("\r\n"):
+            head, opening, _ = line.partition("(")
+            code = head or code  # in edition 2 a gas meter's value has a line of its own
+            number, star, _ = line[line.rfind("(") + 1 :].rstrip(")").partition("*")
+            if opening:
+                name = names.get(code[2], self.spec.name)
+                found[name][code] = format(Decimal(number), "f") if star or not head else number
+        return found
 
     def _measured(self, t_ms: int) -> Sequence[str]:
         flow = self._plant.at(t_ms).flows[self.spec.measures]

@@ -62,6 +62,6 @@ class P1Table(BaseModel):
         """The meter with those that it passes on."""
         main = next(meter for meter in self.meter if meter.address == MAIN_CHANNEL)
         others = (meter for meter in self.meter if meter is not main)
-        passed_on = tuple(PassedOn(int(row.address[2:]), row.kind, row.serial, row.start) for row in others)
+        passed_on = tuple(PassedOn(int(row.address[2:]), row.kind, row.serial, row.start, row.name) for row in others)
         start_wh = main.energy_import_kwh * 1000, main.energy_export_kwh * 1000
-        return P1Spec(self.edition, main.serial, main.measures, start_wh, passed_on, self.country)
+        return P1Spec(self.edition, main.serial, main.measures, start_wh, passed_on, self.country, main.name)

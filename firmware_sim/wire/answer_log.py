@@ -1,6 +1,7 @@
 """Answer log: every answer of the simulator, written before it is sent.
 
 One JSON object a line, flushed at once. It is the reference by which a gateway is judged, also one that was killed.
+A line says what the answer shows, and where faults struck also what is true: what it would show without them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,21 @@ from typing import TextIO
 from firmware_sim.errors import WireError
 from firmware_sim.meters.answers import Delivery
 from firmware_sim.meters.device import Outcome
+from firmware_sim.meters.packing import Value
+
+VERSION = 2
+"""Of the log's format: in each line."""
+
+
+def untrue(true: Mapping[str, Value], values: Mapping[str, Value]) -> dict[str, object]:
+    """The key ``true`` of a line, if any is due.
+
+    Args:
+        true: what would be shown without faults.
+        values: what is shown, as a right reader takes it.
+    """
+    other = {name: value for name, value in true.items() if name not in values or values[name] != value}
+    return {"true": other} if other else {}
 
 
 class AnswerLog:
@@ -52,13 +68,17 @@ class AnswerLog:
             "exception": outcome.exception,
             "values": delivery.values,
             "faults": list(outcome.faults),
+            "asked": asked.heard.hex(),
+            **untrue(outcome.true, delivery.values),
         }
+        if ids := [one for one in outcome.injected if one]:
+            entry["injected"] = ids
         self.write_entry(entry)
 
     def write_entry(self, entry: Mapping[str, object]) -> None:
         """Write one line: what is about to be sent, or has been received."""
         if self._file is not None:
-            self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            self._file.write(json.dumps({"v": VERSION, **entry}, ensure_ascii=False) + "\n")
             self._file.flush()
 
     def close(self) -> None:

@@ -51,15 +51,16 @@ class Units:
         """Whether a request to this address is for the device."""
         return asked == member.unit if self._means is None else self._means(str(asked), str(member.unit))
 
-    def ask(self, member: Member, pdu: bytes, frame: Frame) -> Outcome:
+    def ask(self, member: Member, pdu: bytes, frame: Frame, heard: bytes) -> Outcome:
         """What a device of this bus sends for a request.
 
         Args:
             member: one of this bus.
             pdu: the request without address and checksum.
             frame: makes a frame of a unit and a PDU.
+            heard: the whole frame of the request.
         """
-        return member.device.ask(member.unit, pdu, self._clock.now_ms(), frame)
+        return member.device.ask(member.unit, pdu, self._clock.now_ms(), frame, heard)
 
     def latency_ms(self, member: Member) -> float:
         """How long a device takes before it answers."""

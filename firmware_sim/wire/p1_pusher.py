@@ -79,12 +79,21 @@ class P1Bus:
         self._connections.discard(writer)
         writer.transport.abort()
 
+    def _write_down(self, at_ms: int, text: bytes) -> None:
+        """A line for each meter in a telegram; the bytes stand in that of the meter itself."""
+        sent: dict[str, object] = {"sent": text.hex()}
+        for name, values in self._meter.values(text).items():
+            moment = {"t_ms": self._clock.unix_ms(), "at_ms": at_ms, "meter": name, "line": self._name}
+            self._log.write_entry({**moment, **sent, "values": values})
+            sent = {}
+
     async def _push(self) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            text = self._meter.telegram(self._clock.now_ms())
-            self._log.write_entry({"t_ms": self._clock.unix_ms(), "line": self._name, "sent": text.hex()})
+            at_ms = self._clock.now_ms()
+            text = self._meter.telegram(at_ms)
+            self._write_down(at_ms, text)
             data = bytes(byte | byte.bit_count() % 2 << 7 for byte in text) if self._seven_bits else text
             if self.tap is not None:
                 self.tap.carry(data)

@@ -149,7 +149,7 @@ class PairedLine:
         member = station.member
         if not self._units.is_for(asked, member):
             return True
-        outcome = self._units.ask(member, pdu, self.frames.frame)
+        outcome = self._units.ask(member, pdu, self.frames.frame, frame)
         outcome = replace(outcome, faults=(*self.pair.marks(start_ns, end_ns), *outcome.faults))
         ready = end_ns + station.silence_ns + _ns(self._units.latency_ms(member))
         for delivery in outcome.deliveries:

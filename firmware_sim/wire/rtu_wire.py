@@ -152,7 +152,7 @@ class RtuWire:
             return False
         asked, pdu = found
         for member in self.units.meant(asked):
-            outcome = self.units.ask(member, pdu, self.frames.frame)
+            outcome = self.units.ask(member, pdu, self.frames.frame, frame)
             outcome = replace(outcome, faults=(*marks, *outcome.faults))
             ready = self._loop.time() + self._wire_s(len(frame)) + self.units.latency_ms(member) / 1000
             if self.line.emulate:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from functools import partial
 
 from firmware_sim.errors import WireError
 from firmware_sim.meters import pdu as frames
 from firmware_sim.meters.answers import Delivery
-from firmware_sim.meters.device import Outcome
+from firmware_sim.meters.device import Frame, Outcome
 from firmware_sim.wire.bus_devices import Member, Units
 from firmware_sim.wire.tls_roles import Security
 
@@ -105,12 +106,13 @@ class _Connection(asyncio.Protocol):
             end = frames.MBAP_BYTES + head.length - 1
             if len(self._received) < end:
                 return
-            pdu = bytes(self._received[frames.MBAP_BYTES : end])
+            asked = bytes(self._received[:end])
             del self._received[:end]
             if head.protocol == 0:  # other protocols are discarded (messaging guide, 4.4.2.1)
-                self._request(head.transaction, head.unit, pdu)
+                self._request(head.transaction, head.unit, asked)
 
-    def _request(self, transaction: int, unit: int, pdu: bytes) -> None:
+    def _request(self, transaction: int, unit: int, asked: bytes) -> None:
+        pdu = asked[frames.MBAP_BYTES :]
         if not self._admitted:
             self._transport.write(frames.tcp(transaction, unit, frames.exception(pdu[0], ILLEGAL_FUNCTION)))
             self._answered()
@@ -121,7 +123,8 @@ class _Connection(asyncio.Protocol):
                 self._after(self._bus.unknown_after_ms, self._write, refusal, True)
             return
         member = meant[0]
-        outcome = self._units.ask(member, pdu, lambda answering, answer: frames.tcp(transaction, answering, answer))
+        frame: Frame = partial(frames.tcp, transaction)
+        outcome = self._units.ask(member, pdu, frame, asked)
         latency_ms = self._units.latency_ms(member)
         for delivery in outcome.deliveries:
             self._after(latency_ms + delivery.after_ms, self._send, member, outcome, delivery)

@@ -122,7 +122,8 @@ def test_the_demo_plant_runs_and_stops_cleanly(tmp_path: Path) -> None:
             process.stdout.close()
     assert {path.name for path in tmp_path.iterdir()} == {"answers.jsonl"}
     (entry,) = (json.loads(text) for text in (tmp_path / "answers.jsonl").read_text().splitlines())
-    assert (entry["meter"], entry["answer"]) == ("stack-co2", answer.hex())
+    assert (entry["v"], entry["meter"], entry["answer"]) == (2, "stack-co2", answer.hex())
+    assert entry["asked"] == "f00300000002d12a"
 
 
 def test_it_stops_by_itself(tmp_path: Path) -> None:

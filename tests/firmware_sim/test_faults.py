@@ -27,6 +27,7 @@ from firmware_sim.meters.answer_faults import (
     Shifted,
     SlowUpdate,
     Split,
+    Strike,
     Torn,
     Truncated,
     WrongByteCount,
@@ -141,6 +142,22 @@ def test_shifted_answers_every_question_with_the_answer_before() -> None:
     assert only(ask(asked)) == right(COUNTERS)
 
 
+def test_what_is_repeated_is_the_answer_before_whether_the_fault_struck_it_or_not() -> None:
+    questions = (VOLTAGES, COUNTERS, SERIAL, VOLTAGES)
+    shifted = device(Armed.of("shifted", Shifted(), When(every=2), "s"))
+    assert [only(ask(shifted, pdu)) for pdu in questions] == [right(), right(), right(SERIAL), right(SERIAL)]
+    glued = device(Armed.of("glued", Glued(), When(every=2), "s"))
+    assert [only(ask(glued, pdu)) for pdu in questions] == [
+        right(),
+        right(COUNTERS) + right(),
+        right(SERIAL),
+        right() + right(SERIAL),
+    ]
+    lost = device(Armed.of("lost", Lost(), When(to_ms=1), "s"), Armed.of("glued", Glued(), When(from_ms=1), "s"))
+    assert ask(lost, COUNTERS, 0).deliveries == ()
+    assert only(ask(lost)) == right() + right(COUNTERS, 0)  # what a converter holds back comes with the next answer
+
+
 def test_late_and_doubled_answers_stay_right() -> None:
     (late,) = ask(device(Late(delay_ms=700))).deliveries
     assert (late.after_ms, late.data, bool(late.values)) == (700, right(), True)
@@ -231,7 +248,7 @@ def test_a_write_is_refused_whatever_it_writes() -> None:
 def test_a_fault_that_does_nothing_does_nothing() -> None:
     rng = random.Random(1)
     assert only(ask(device(Fault()))) == right()
-    assert Fault().send([], rng) == []
+    assert Fault().send([], Strike(rng)) == []
 
 
 def test_of_several_faults_a_request_meets_one_at_most() -> None:
@@ -254,6 +271,17 @@ def test_a_fault_of_long_reads_leaves_short_ones_alone() -> None:
     assert pdu_of(ask(refuses, eighty)) == bytes([0x84, 2])
     assert only(ask(refuses, forty)) == right(forty)
     assert only(ask(refuses, identity)) == right(identity)
+
+
+def test_what_is_true_is_known_of_each_answer_that_a_fault_struck() -> None:
+    true = {"energy_import": 1000.0, "energy_export": 2000.0}
+    assert ask(device(ZeroCounters()), COUNTERS, 0).true == true
+    assert ask(device(Armed.of("lost", Lost(), When(from_ms=1), "s")), COUNTERS, 0).true == {}
+    frozen = device(Frozen())
+    ask(frozen, t_ms=0)
+    assert ask(frozen).true == ask(device()).deliveries[0].values != ask(frozen).deliveries[0].values
+    assert ask(device(Exceptional()), COUNTERS, 0).true == true
+    assert ask(device(Exceptional()), bytes.fromhex("2b0e0100")).true == {}
 
 
 def test_words_in_another_order_than_the_profile_says() -> None:

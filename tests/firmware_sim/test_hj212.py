@@ -218,7 +218,8 @@ def test_every_packet_is_right_answered_and_in_the_log(runs: dict[str, Run]) -> 
     assert {packet["CN"] for packet in run.seen} == {"1013", "2011", "9015"}
     for packet, sent in zip(run.seen, run.sent, strict=False):
         assert bytes.fromhex(sent["sent"]).decode() == packet["raw"] + "\r\n"
-        assert (sent["qn"], sent["cn"], sent["faults"]) == (packet["QN"], packet["CN"], [])
+        assert (sent["qn"], sent["cn"], sent["faults"], sent["v"]) == (packet["QN"], packet["CN"], [], 2)
+        assert "true" not in sent
         assert all(f"{place}={text}" in packet["CP"] for place, text in sent["values"].items())
     received = [entry for entry in run.log if "received" in entry]
     assert {(e["qn"], e["received"]) for e in received} >= {
@@ -285,7 +286,7 @@ def test_a_damaged_packet_is_damaged_and_its_resend_is_not(runs: dict[str, Run],
     run = runs[kind]
     struck = [entry for entry in run.sent if kind in entry["faults"]]
     assert struck
-    assert all(entry["values"] == {} for entry in struck)
+    assert all(entry["values"] == {} and entry["true"]["a19001-Rtd"] for entry in struck)
     assert any(_damaged(packet) for packet in run.seen)
     right = {entry["qn"] for entry in run.sent if not entry["faults"]}
     assert struck[0]["qn"] in right, "it is sent again, whole"
@@ -319,6 +320,9 @@ def test_a_stale_label_is_old_and_its_values_are_new(runs: dict[str, Run]) -> No
     seen = runs["stale-label"].seen
     assert all(packet["CP"][9:19] < packet["QN"][:10] for packet in seen)
     assert len({packet["CP"][23:] for packet in seen}) == 2
+    for sent in runs["stale-label"].sent:
+        assert list(sent["true"]) == ["DataTime"]
+        assert sent["true"]["DataTime"] > sent["values"]["DataTime"]
 
 
 def test_the_kinds_of_meters_act_on_messages(runs: dict[str, Run]) -> None:
@@ -330,6 +334,7 @@ def test_the_kinds_of_meters_act_on_messages(runs: dict[str, Run]) -> None:
 def test_zero_counters_show_zero(runs: dict[str, Run]) -> None:
     cp = runs["zero-counters"].seen[0]["CP"]
     assert set(re.findall(r"-Cou=([^,;&]+)", cp)) == {"0"}
+    assert {place.partition("-")[2] for place in runs["zero-counters"].sent[0]["true"]} == {"Cou"}
     assert float(re.findall(r"a05001-Avg=([\d.]+)", cp)[0]) > 0
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from firmware_sim.cli.run import Simulator
 from firmware_sim.errors import ScenarioError
-from firmware_sim.meters.p1_meter import checksum
+from firmware_sim.meters.p1_meter import P1Meter, P1Spec, PassedOn, checksum
+from firmware_sim.plant.model import Plant, PlantSpec
 from firmware_sim.scenario.load import load_scenario
 from firmware_sim.wire.answer_log import AnswerLog
 
@@ -26,7 +30,8 @@ def scenario(folder: Path, text: str, port: str = "0") -> Path:
 
 def test_whoever_connects_gets_telegrams_with_a_right_check_value(tmp_path: Path) -> None:
     async def work() -> bytes:
-        simulator = Simulator(load_scenario(scenario(tmp_path, GRID + GAS)), folder=tmp_path, log=AnswerLog())
+        log = AnswerLog(tmp_path / "log.jsonl")
+        simulator = Simulator(load_scenario(scenario(tmp_path, GRID + GAS)), folder=tmp_path, log=log)
         await simulator.open()
         where = simulator.ready()["lines"]["p1"]
         reader, writer = await asyncio.open_connection(where["host"], where["port"])
@@ -40,6 +45,21 @@ def test_whoever_connects_gets_telegrams_with_a_right_check_value(tmp_path: Path
     assert text.startswith(b"/SIM5")
     assert int(text[end:], 16) == checksum(text[:end])
     assert b"0-1:24.2.1(" in text
+    main, gas = (json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()[:2])
+    assert bytes.fromhex(main["sent"]).startswith(b"/SIM5")
+    assert (main["v"], main["meter"], gas["meter"], gas["at_ms"]) == (2, "grid", "gas", main["at_ms"])
+    assert list(gas["values"]) == ["0-1:24.1.0", "0-1:96.1.0", "0-1:24.2.1"]
+    shown = re.findall(rb"-0:[12]\.8\.1\((.*?)\)", bytes.fromhex(main["sent"]))
+    assert [f"{Decimal(main['values'][c]):010.3f}*kWh".encode() for c in ("1-0:1.8.1", "1-0:2.8.1")] == shown
+
+
+def test_a_gas_meter_of_edition_2_has_its_value_on_a_line_of_its_own() -> None:
+    passed_on = PassedOn(1, "gas", "G1", 5.25, "gas")
+    spec = P1Spec(2, "SIM1", passed_on=(passed_on,), name="grid")
+    meter = P1Meter(spec, Plant(PlantSpec()), lambda t_ms: 1_790_000_000_000 + t_ms)
+    values = meter.values(meter.telegram(0))
+    assert values["gas"]["0-1:24.3.0"] == "5.250"
+    assert values["grid"]["1-0:1.8.1"] == "0.000"
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,23 @@ from contextlib import suppress
 from dataclasses import replace
 
 from firmware_sim.clock import SimClock
+from firmware_sim.meters.answer_faults import Before, Strike
 from firmware_sim.meters.answers import Delivery
 from firmware_sim.meters.armed import Armed
 from firmware_sim.meters.emission_station import Station
 from firmware_sim.meters.logger_faults import Offline, acts_on_message, acts_on_packet
-from firmware_sim.wire.answer_log import AnswerLog
-from firmware_sim.wire.hj212.messages import Manners, Message, Messages, Struck, on, strike, to_local, written
+from firmware_sim.wire.answer_log import AnswerLog, untrue
+from firmware_sim.wire.hj212.messages import (
+    LABEL_PLACE,
+    Manners,
+    Message,
+    Messages,
+    Struck,
+    on,
+    strike,
+    to_local,
+    written,
+)
 from firmware_sim.wire.hj212.packets import VERSION_2017, WANTS_ANSWER, Inbox, Packet
 
 HEARTBEAT, CLOCK_NOTICE, NOTICE_TAKEN, DATA_TAKEN = "9015", "1013", "9013", "9014"
@@ -57,6 +68,7 @@ class Logger:
         self._stored: deque[Message] = deque()
         self._waiting: dict[str, str] = {}
         self._last_qn_ms, self._lost = 0, False
+        self._before = Before()
         self._writer: asyncio.StreamWriter | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -199,7 +211,9 @@ class Logger:
         frame, values = packet.frame(), dict(packet.values())
         deliveries = [Delivery(0.0, frame, dict(values))]
         for choice, rng in struck:
-            deliveries = choice.fault.send(deliveries, rng) if choice.fault.hears(self._clock.now_ms()) else []
+            heard = choice.fault.hears(self._clock.now_ms())
+            deliveries = choice.fault.send(deliveries, Strike(rng, self._before)) if heard else []
+        self._before = Before(data=frame)
         deliveries = [replace(d, values=dict(values)) if d.data.startswith(frame) else d for d in deliveries]
         made = [choice for choice, _ in message.struck] if message else []
         kinds = [choice.kind for choice in made if acts_on_message(choice.fault)]
@@ -216,17 +230,20 @@ class Logger:
             "attempt": attempt,
             "faults": kinds,
         }
+        true = _true(message, values) if message and (struck or message.true) else {}
         writer, loop = self._writer, asyncio.get_running_loop()
         for delivery in deliveries:
             if delivery.after_ms > 0:
-                loop.call_later(delivery.after_ms / 1000, self._write, writer, delivery, entry)
+                loop.call_later(delivery.after_ms / 1000, self._write, writer, delivery, entry, true)
             else:
-                self._write(writer, delivery, entry)
+                self._write(writer, delivery, entry, true)
 
-    def _write(self, writer: asyncio.StreamWriter | None, delivery: Delivery, entry: dict[str, object]) -> None:
+    def _write(
+        self, writer: asyncio.StreamWriter | None, delivery: Delivery, entry: dict[str, object], true: dict[str, str]
+    ) -> None:
         if writer is None or writer.is_closing():
             return
-        more = {"sent": delivery.data.hex(), "values": delivery.values}
+        more = {"sent": delivery.data.hex(), "values": delivery.values, **untrue(true, delivery.values)}
         self._log.write_entry({"t_ms": self._clock.unix_ms(), **entry, **more})
         size, loop = delivery.piece or len(delivery.data), asyncio.get_running_loop()
         for number, at in enumerate(range(0, len(delivery.data), size)):
@@ -235,6 +252,15 @@ class Logger:
                 loop.call_later(number * delivery.gap_ms / 1000, writer.write, piece)
             else:
                 writer.write(piece)
+
+
+def _true(message: Message, values: dict[str, str]) -> dict[str, str]:
+    """What a packet of the message would show without faults; ``values``: what it shows. What the message lacks for
+    them is true of each of its packets."""
+    lacking = message.true.keys() - message.texts.keys() - {LABEL_PLACE}
+    return {place: message.true.get(place, text) for place, text in values.items()} | {
+        place: message.true[place] for place in message.true if place in lacking
+    }
 
 
 class LoggerBus:

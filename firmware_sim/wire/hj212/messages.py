@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from random import Random
@@ -28,6 +28,7 @@ REALTIME, MINUTE, HOUR, DAY = "2011", "2051", "2061", "2031"
 Struck = Sequence[tuple[Choice, Random]]
 """The faults that act on a message or packet, each with its generator."""
 MOST_PARTS = 99
+LABEL_PLACE = "DataTime"
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -49,7 +50,8 @@ class Manners:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message; ``struck`` acts when it is first sent, ``stuck_ms`` is what a clock shows that stands still."""
+    """One message; ``struck`` acts when it is first sent, ``stuck_ms`` is what a clock shows that stands still.
+    ``true``, where a fault struck, is what it would show without."""
 
     cn: str
     label: str
@@ -59,6 +61,7 @@ class Message:
     password: str
     struck: Struck
     stuck_ms: int | None = None
+    true: Mapping[str, str] = field(default_factory=dict)
 
 
 class Messages:
@@ -107,8 +110,12 @@ class Messages:
         faults = [choice.fault for choice, _ in struck]
         if not all(fault.hears(at_ms) for fault in faults):
             return None
+        label_local_ms = to_local(begin_ms, self._manners.tz)
+        true: dict[str, str] = {}
+        if struck:
+            true = {LABEL_PLACE: written(label_local_ms)[:14], **self._texts(cn, due_ms - begin_ms, at_ms, ())}
         clock_ms = _number(shown(faults, CLOCK, local_ms))
-        label_ms = _number(shown(faults, LABEL, to_local(begin_ms, self._manners.tz) + clock_ms - local_ms))
+        label_ms = _number(shown(faults, LABEL, label_local_ms + clock_ms - local_ms))
         return Message(
             cn,
             written(label_ms)[:14],
@@ -118,6 +125,7 @@ class Messages:
             str(shown(faults, PASSWORD, self._station.spec.password)),
             struck,
             None if clock_ms == local_ms else clock_ms,
+            true,
         )
 
     def _texts(self, cn: str, period_ms: int, at_ms: int, faults: Sequence[Fault]) -> dict[str, str]:
@@ -136,7 +144,7 @@ class Messages:
 
     def packets(self, message: Message, qn: Callable[[], str]) -> list[Packet]:
         """The packets of a message: one, or its parts."""
-        spec, time = self._station.spec, f"DataTime={message.label}"
+        spec, time = self._station.spec, f"{LABEL_PLACE}={message.label}"
         flag = VERSION_2017 | self._manners.wants_answer * WANTS_ANSWER
         whole = Packet(
             qn=None if spec.old_style else qn(),
