@@ -16,6 +16,7 @@ NM3_PER_KMOL = 22.414
 CO2_KG_PER_KMOL, SO2_KG_PER_KMOL, CARBON_KG_PER_KMOL = 44.01, 64.06, 12.011
 SO2_MG_PER_NM3 = SO2_KG_PER_KMOL / NM3_PER_KMOL * 1e6
 """Of the pure gas."""
+CO2_PER_CARBON = CO2_KG_PER_KMOL / CARBON_KG_PER_KMOL
 AIR_O2, AIR_CO2, AIR_H2O = 0.2095, 0.00042, 0.012
 """Of dry air; water as a share of it."""
 AMBIENT_C, AMBIENT_PA = 15.0, 101_325.0
@@ -75,7 +76,7 @@ class Air:
     h2o: float = AIR_H2O
 
 
-OUTDOORS = Air()
+AMBIENT_AIR = Air()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +120,16 @@ class Stack:
     pressure_pa: float
 
 
-def gas_of(spec: StackSpec, fuel_kg_s: float, excess_air: float, outdoors: Air = OUTDOORS) -> Gas:
+def gas_of(spec: StackSpec, fuel_kg_s: float, excess_air: float, air_in: Air = AMBIENT_AIR) -> Gas:
     """The gas of so much fuel, with the air that leaks in."""
     need = spec.oxygen_kmol * fuel_kg_s
-    air = (need * excess_air + spec.oxygen_kmol * spec.fuel_kg_h / 3600 * _LEAK) / outdoors.o2
+    air = (need * excess_air + spec.oxygen_kmol * spec.fuel_kg_h / 3600 * _LEAK) / air_in.o2
     water = spec.hydrogen / _HYDROGEN_KG_PER_KMOL + spec.moisture / _WATER_KG_PER_KMOL
     return Gas(
-        co2=spec.carbon / CARBON_KG_PER_KMOL * fuel_kg_s + outdoors.co2 * air,
-        o2=outdoors.o2 * air - need,
-        inert=(1 - outdoors.o2 - outdoors.co2) * air,
-        h2o=water * fuel_kg_s + outdoors.h2o * air,
+        co2=spec.carbon / CARBON_KG_PER_KMOL * fuel_kg_s + air_in.co2 * air,
+        o2=air_in.o2 * air - need,
+        inert=(1 - air_in.o2 - air_in.co2) * air,
+        h2o=water * fuel_kg_s + air_in.h2o * air,
         so2=(spec.sulphur or 0.0) / _SULPHUR_KG_PER_KMOL * fuel_kg_s,
         air=air,
     )

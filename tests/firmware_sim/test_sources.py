@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import math
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -23,10 +19,12 @@ from firmware_sim.plant.stack import (
     gas_of,
     stack_at,
 )
-from firmware_sim.plant.sun import Panel, PanelSpec, clear_sky, sun_of
+from firmware_sim.plant.sun import Panel, PanelSpec, clear_sky
 from firmware_sim.plant.thermal import ThermalSpec
+from tests.campaigns.simulator.plant_gas import methane_co2_percent
+from tests.campaigns.simulator.plant_sun import compared
+from tests.firmware_sim.oracles.tables import rows
 
-ORACLES = Path(__file__).parent / "oracles"
 DRY_AIR = Air(co2=0.0, h2o=0.0)
 WEEK = (
     "time,kw\n2026-06-22T00:00+08:00,100\n2026-06-22T12:00+08:00,200\n2026-06-27T00:00+08:00,10\n"
@@ -34,43 +32,20 @@ WEEK = (
 )
 
 
-def table(name: str) -> Iterator[tuple[dict[str, str], dict[str, float]]]:
-    """The rows of a table that was made once with another program: as texts, and its numbers."""
-    lines = [line for line in (ORACLES / name).read_text().splitlines() if not line.startswith("#")]
-    for row in csv.DictReader(lines):
-        yield row, {key: float(text) for key, text in row.items() if key not in ("place", "time", "fuel")}
-
-
 def unix(text: str) -> int:
     return round(datetime.fromisoformat(text).timestamp())
 
 
-def direction(zenith: float, azimuth: float) -> tuple[float, float, float]:
-    z, a = math.radians(zenith), math.radians(azimuth)
-    return math.sin(z) * math.sin(a), math.sin(z) * math.cos(a), math.cos(z)
-
-
 def test_the_sun_stands_where_the_algorithm_of_nrel_has_it() -> None:
-    places, days, farthest = set(), set(), 0.0
-    for row, wanted in table("sun.csv"):
-        sun = sun_of(wanted["latitude"], wanted["longitude"])(unix(row["time"]))
-        between = math.dist(direction(*sun), direction(wanted["zenith"], wanted["azimuth"]))
-        farthest = max(farthest, math.degrees(between))
-        places.add(row["place"])
-        days.add(row["time"][:10])
-    assert (len(places), len(days)) >= (12, 4)
-    assert farthest < 0.05
+    found = compared()
+    assert (len({row.place for row in found}), len({row.day for row in found})) >= (12, 4)
+    assert max(row.between for row in found) < 0.05
 
 
 def test_a_tilted_panel_gets_what_pvlib_computes() -> None:
-    lit = 0
-    for row, wanted in table("sun.csv"):
-        spec = PanelSpec(wanted["latitude"], wanted["longitude"], wanted["tilt"], wanted["faces"], 0.8)
-        got = Panel(spec).irradiance(unix(row["time"]), (1 - wanted["clear"]) / 0.8)
-        for name in ("horizontal", "beam", "diffuse", "tilted"):
-            assert getattr(got, name) == pytest.approx(wanted[name], abs=0.5), (row["place"], row["time"], name)
-        lit += wanted["tilted"] > 500
-    assert lit > 20
+    found = compared()
+    assert max(row.apart for row in found) < 0.5
+    assert len([row for row in found if row.pvlib.tilted > 500]) > 20
 
 
 def test_at_night_and_at_the_horizon_no_light_falls() -> None:
@@ -80,8 +55,10 @@ def test_at_night_and_at_the_horizon_no_light_falls() -> None:
 
 
 def test_gas_of_a_fuel_is_what_chemicals_computes() -> None:
-    fuels = 0
-    for row, wanted in table("gas.csv"):
+    table = rows("gas.csv")
+    assert len({row["fuel"] for row in table}) >= 9
+    for row in table:
+        wanted = {name: float(text) for name, text in row.items() if name != "fuel"}
         fuel = StackSpec(
             carbon=wanted["carbon"],
             hydrogen=wanted["hydrogen"],
@@ -94,19 +71,10 @@ def test_gas_of_a_fuel_is_what_chemicals_computes() -> None:
         for name, kmol in got.items():
             assert kmol / gas.dry == pytest.approx(wanted[name], abs=1e-5), (row["fuel"], name)
         assert gas.air == pytest.approx(wanted["air"], rel=2e-4), row["fuel"]  # its atoms weigh by 0.00002 otherwise
-        fuels += 1
-    assert fuels >= 10
 
 
 def test_methane_with_three_percent_of_oxygen() -> None:
-    methane = StackSpec(carbon=12.011 / 16.043, hydrogen=4.032 / 16.043, moisture=0)
-    low, high = 1.0, 2.0
-    for _ in range(60):
-        air = (low + high) / 2
-        gas = gas_of(methane, 1.0, air, DRY_AIR)
-        low, high = (air, high) if gas.o2 / gas.dry < 0.03 else (low, air)
-    assert 100 * gas.co2 / gas.dry == pytest.approx(10.03, abs=0.01)
-    assert 100 * gas_of(methane, 1.0, air).co2 / gas_of(methane, 1.0, air).dry > 100 * gas.co2 / gas.dry + 0.02
+    assert methane_co2_percent() == pytest.approx(10.03, abs=0.01)
 
 
 def test_sulphur_of_the_fuel_is_in_the_gas_and_takes_part_in_the_air() -> None:
