@@ -1,6 +1,7 @@
 """Exceptions of the simulator.
 
 SimError                    root; its text says where, what is wrong and the fix; the command prints it and exits with 2
+├── CompareError            a log, readings, or what goes with them, that cannot be compared
 ├── ScenarioError           the scenario file: which file, which key, what is wrong
 └── WireError               a serial path, a TCP port or an output file that cannot be used
 """
@@ -14,6 +15,10 @@ class SimError(Exception):
     def __init__(self, problem: str, fix: str) -> None:
         super().__init__(f"{problem}\n  fix: {fix}")
         self.problem, self.fix = problem, fix
+
+
+class CompareError(SimError):
+    """Files that cannot be compared."""
 
 
 class ScenarioError(SimError):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from firmware_sim.cli.comparing import compare
 from firmware_sim.cli.register_map import register_map
 from firmware_sim.cli.run import Simulator, serve, write_ready
 from firmware_sim.clock import SimClock
@@ -110,6 +111,9 @@ def run(
     except (SimError, ProfileError) as error:
         click.echo(f"meterseal-sim: {error}", err=True)
         sys.exit(2)
+
+
+main.add_command(compare)
 
 
 def _port(text: str) -> tuple[str, str]:

@@ -25,6 +25,7 @@ MENU = {
         "pages",
         "profiles",
         "simulator",
+        "compare",
         "ledger",
         "evm",
         "bridge",
