@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from firmware_sim.cli.pace import Pace
 from firmware_sim.clock import SimClock
 from firmware_sim.errors import ScenarioError, WireError
 from firmware_sim.meters.armed import Faults
@@ -64,12 +65,14 @@ class Simulator:
         self.faults = Faults(scenario.plant.seed)
         for order in scenario.faults:
             self.faults.arm(order, injected=False)
+        self._pace = Pace(self._plant, self._clock)
         self.warnings: list[str] = []
         self._buses = [(table, self._bus(number, table)) for number, table in enumerate(scenario.buses)]
         self._open: list[Bus] = []
 
     async def open(self) -> None:
         """Start all buses, or none. Raises ``WireError``."""
+        self._pace.open()
         try:
             for _, bus in self._buses:
                 await bus.open()
@@ -80,6 +83,7 @@ class Simulator:
 
     def close(self) -> None:
         """Stop all buses that are open."""
+        self._pace.close()
         while self._open:
             self._open.pop().close()
 

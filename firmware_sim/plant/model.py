@@ -14,13 +14,15 @@ from firmware_sim.plant.battery import BatterySpec
 from firmware_sim.plant.signals import AREA_PER_JOULE, AREA_PER_UNIT, area, lag, noise
 from firmware_sim.plant.stack import MICROGRAMS, StackSpec
 from firmware_sim.plant.state import NOTHING, PARTS, Flow, Phases, State, UnitState
+from firmware_sim.plant.stepping import Steps
 from firmware_sim.plant.tree import GRID, NodeSpec, Tree
 from firmware_sim.plant.units import OLD_UNITS, Battery, Counted, Hydro, Load, Moment, Solar, Unit, World
 
 PLACES = (GRID, *OLD_UNITS)
 """Where an energy meter can sit in a plant of the old keys; at the grid connection the other four add up."""
 JOULES_PER_WH = 3600
-MARK_EVERY = 3600  # seconds between the states that are kept, so that a look back costs at most an hour of steps
+STATES = 16
+"""Most states kept, as meters that renew their registers together ask for the same moment."""
 _L1, _L2, _L3 = 0, 1, 2
 
 
@@ -77,7 +79,7 @@ class _Drive:
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class Step:
     """A whole second with its history: the units' slow quantities one behind the other, and counters in units of
     ``area``, import of all flows, then export of all."""
 
@@ -104,13 +106,34 @@ class Plant:
         self._fuels = {name: 6 * len(self.tree.places) + n for n, name in enumerate(burning)}
         nothing = (0,) * (2 * (6 * len(self.tree.places) + len(self._fuels)))
         first = self._drive(0, nothing)
-        self._step = _Step(0, first, self._drive(1, nothing), self._targets(first), nothing)
-        self._marks = [self._step]
+        zero = Step(0, first, self._drive(1, nothing), self._targets(first), nothing)
+        self._steps = Steps(zero, self._follow)
+        self._states: dict[int, State] = {}
 
     def at(self, t_ms: int) -> State:
         """The state ``t_ms`` milliseconds after the start (from 0)."""
+        if (state := self._states.get(t_ms)) is None:
+            if len(self._states) == STATES:
+                del self._states[next(iter(self._states))]
+            state = self._states[t_ms] = self._state(t_ms)
+        return state
+
+    def step_to(self, second: int, most: int | None = None) -> bool:
+        """Make the steps up to a second, at most so many at once, so that whoever asks for a moment before it does not
+        wait for them. Returns whether all of them are made."""
+        return self._steps.make(second, most)
+
+    def kept(self, second: int) -> Step:
+        """The last step up to a second from which another run of this plant can go on."""
+        return self._steps.kept(second)
+
+    def resume(self, step: Step) -> None:
+        """Go on from a step that another run of this plant has made."""
+        self._steps.resume(step)
+
+    def _state(self, t_ms: int) -> State:
         second, part_ms = divmod(t_ms, 1000)
-        step = self._find(second)
+        step = self._steps.at(second)
         part = part_ms / 1000
         a, b = step.drive, step.ahead
         volts = _phases(_between(a.volts[n], b.volts[n], part) for n in (_L1, _L2, _L3))
@@ -127,7 +150,7 @@ class Plant:
         )
 
     def _shown(
-        self, t_ms: int, step: _Step, flows: dict[str, Flow], powers: list[float], counters: tuple[int, ...]
+        self, t_ms: int, step: Step, flows: dict[str, Flow], powers: list[float], counters: tuple[int, ...]
     ) -> dict[str, UnitState]:
         """What stands at each place beside its flow; a plant of the old keys shows all of it everywhere."""
         part, first = t_ms % 1000 / 1000, 0
@@ -147,21 +170,10 @@ class Plant:
         load, pv, battery = found["load"], found["pv"], found["battery"]
         return dict.fromkeys(found, UnitState(pv.inverter, load.stack, battery.charge, load.probe))
 
-    def _find(self, second: int) -> _Step:
-        step = self._step
-        if second < step.second:
-            step = self._marks[min(second // MARK_EVERY, len(self._marks) - 1)]
-        while step.second < second:
-            step = self._follow(step)
-            if step.second == len(self._marks) * MARK_EVERY:
-                self._marks.append(step)
-        self._step = step
-        return step
-
-    def _follow(self, step: _Step) -> _Step:
+    def _follow(self, step: Step) -> Step:
         totals = _count(step, 1000)
         ahead = self._drive(step.second + 2, totals)
-        return _Step(step.second + 1, step.ahead, ahead, self._slow(step, 1.0), totals)
+        return Step(step.second + 1, step.ahead, ahead, self._slow(step, 1.0), totals)
 
     def _drive(self, second: int, totals: tuple[int, ...]) -> _Drive:
         spec, seed = self.spec, self.spec.seed
@@ -189,16 +201,16 @@ class Plant:
             found += unit.targets(level, drive.flows[self._fuels[unit.name]] if unit.burns else 0)
         return tuple(found)
 
-    def _slow(self, step: _Step, part: float) -> tuple[float, ...]:
+    def _slow(self, step: Step, part: float) -> tuple[float, ...]:
         here, ahead = self._targets(step.drive), self._targets(step.ahead)
         rows = zip(step.slow, here, ahead, self._taus, strict=True)
         return tuple(lag(now, target, later - target, tau, part) for now, target, later, tau in rows)
 
 
-def _count(step: _Step, part_ms: int) -> tuple[int, ...]:
+def _count(step: Step, part_ms: int) -> tuple[int, ...]:
     ramps = list(zip(step.drive.flows, step.ahead.flows, strict=True))
     grown = [area(a, b, part_ms) for a, b in ramps] + [area(-a, -b, part_ms) for a, b in ramps]
-    return tuple(t + g for t, g in zip(step.totals, grown, strict=True))
+    return tuple(t + g if g else t for t, g in zip(step.totals, grown, strict=True))
 
 
 def _counted(counters: tuple[int, ...], first: int) -> Counted:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_sim.plant import model
+from firmware_sim.plant import stepping
 from firmware_sim.plant.battery import BatterySpec
 from firmware_sim.plant.model import PLACES, Plant, PlantSpec
 from firmware_sim.plant.quantities import QUANTITIES, Scene, conversion
@@ -97,7 +97,8 @@ def test_the_state_is_a_function_of_seed_and_time(spec: PlantSpec, moments: list
 
 
 def test_a_look_back_over_several_marks_finds_the_same_state(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model, "MARK_EVERY", 300)
+    monkeypatch.setattr(stepping, "MARK_EVERY", 300)
+    monkeypatch.setattr(stepping, "KEPT_S", 60)
     plant, fresh = Plant(PlantSpec()), Plant(PlantSpec())
     early = fresh.at(310_500)
     plant.at(610_000)
