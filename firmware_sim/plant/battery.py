@@ -1,7 +1,7 @@
 """Battery: when it charges and discharges, what it holds, and what it loses. Pure.
 
-Charging is power drawn and so positive. It follows the hour of the day, within what there is room or energy for: near
-full and near empty the power fades out, so that it never holds more than it can, nor less than nothing.
+Charging is power drawn and so positive. It follows the hour of the day, or a curve, within what there is room or energy
+for: near full and near empty the power fades out, so that it never holds more than it can, nor less than nothing.
 """
 
 from __future__ import annotations
@@ -32,8 +32,14 @@ class BatterySpec:
         """Power at its meter at an hour of the day, while it holds so much."""
         hour %= 24
         if any(begin <= hour < end for begin, end in CHARGES):
-            room_j = (self.kwh * 1000 - held_wh) * 3600
-            return max(0.0, min(self.kw * 1000, room_j / self.efficiency / _FADES_S))
+            return self.limited_w(self.kw * 1000, held_wh)
         if any(begin <= hour < end for begin, end in DISCHARGES):
-            return -max(0.0, min(self.kw * 1000, held_wh * 3600 * self.efficiency / _FADES_S))
+            return self.limited_w(-self.kw * 1000, held_wh)
         return 0.0
+
+    def limited_w(self, wanted_w: float, held_wh: float) -> float:
+        """As much of a power as there is room or energy for."""
+        if wanted_w > 0:
+            room_j = (self.kwh * 1000 - held_wh) * 3600
+            return max(0.0, min(wanted_w, room_j / self.efficiency / _FADES_S))
+        return -max(0.0, min(-wanted_w, held_wh * 3600 * self.efficiency / _FADES_S))

@@ -12,13 +12,15 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 from firmware_sim.errors import ScenarioError
 
 DAY_S, WEEK_S = 86_400, 7 * 86_400
 REPEATS = {"day": DAY_S, "week": WEEK_S}
+MONDAY_S = 4 * DAY_S
+"""Midnight of a Monday, in Unix seconds."""
 MOST_KW = 1e9
 Repeats = Literal["day", "week"]
 
@@ -38,6 +40,11 @@ class Curve:
     times_s: tuple[float, ...]
     kw: tuple[float, ...]
     period_s: int | None
+
+    @property
+    def most_kw(self) -> float:
+        """Its largest power, in either direction."""
+        return max(map(abs, self.kw))
 
     def at(self, t_s: float) -> float:
         """Power in kW at a moment on the same scale."""
@@ -105,8 +112,7 @@ def curve_of(
     if offset_s is None:
         away = first.utcoffset()
         offset_s = round(away.total_seconds()) if away else 0
-    monday_s = datetime(1970, 1, 5, tzinfo=UTC).timestamp() - offset_s  # of the plant's clock
-    begin = (rows[0].seconds - monday_s) % period
+    begin = (rows[0].seconds - MONDAY_S + offset_s) % period
     on_scale = [(begin + row.seconds - rows[0].seconds, row.kw) for row in rows]
     wrapped = [(t - period, kw) for t, kw in on_scale if t > period or (t == period and begin > 0)]
     ordered = wrapped + on_scale[: len(on_scale) - len(wrapped)]

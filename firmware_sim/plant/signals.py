@@ -48,6 +48,12 @@ def daylight(hour: float) -> float:
     return height**1.3 if height > 0 else 0.0
 
 
+def cloud_cover(seed: int, second: float) -> float:
+    """What clouds take at a moment, 0 to 1 of the most that they take: a weather of hours, and clouds that pass. One
+    sky stands over the whole plant."""
+    return (3 + 2 * noise(seed, "weather", second, 10_800) + noise(seed, "passing", second, 140)) / 6
+
+
 def demand(hour: float) -> float:
     """Share of the installed load in use at an hour of the day: a base, a working day, an evening peak."""
     hour %= 24

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
 MOST_LATITUDE = 89.8
 """In degrees: ``astral`` counts a place nearer to a pole as this one."""
@@ -56,6 +57,12 @@ class Panel:
         horizontal = clear_sky(cos_zenith) * (1 - self.spec.clouds * cover)
         beam, diffuse = split(horizontal, zenith, extraterrestrial(_EPOCH + timedelta(seconds=unix_s)))
         return Irradiance(horizontal, beam, diffuse, tilted(self.spec, zenith, azimuth, horizontal, beam, diffuse))
+
+
+@cache
+def panel_of(spec: PanelSpec) -> Panel:
+    """The same panels are made once."""
+    return Panel(spec)
 
 
 def sun_of(latitude: float, longitude: float) -> Callable[[int], tuple[float, float]]:

@@ -1,7 +1,8 @@
 """Units of a plant: loads, generators and batteries, each with its own meter. Pure.
 
 A unit says what flows at its meter at a whole second, from the plant's time alone; a battery also needs what its meter
-has counted. What it shows beside its flow (an inverter's DC side, a stack) follows from that and from slow quantities,
+has counted. With a ``curve`` that is its power by the clock; in kW, drawn by loads and batteries, delivered by
+generators. What it shows beside its flow (an inverter's DC side, a stack) follows from that and from slow quantities,
 which run behind their targets with a lag.
 """
 
@@ -16,9 +17,11 @@ from functools import lru_cache
 from typing import ClassVar, Protocol
 
 from firmware_sim.plant.battery import BatterySpec
-from firmware_sim.plant.signals import daylight, demand, noise, uniform
+from firmware_sim.plant.curves import DAY_S, MONDAY_S, Curve
+from firmware_sim.plant.signals import cloud_cover, daylight, demand, noise, uniform
 from firmware_sim.plant.stack import StackSpec, stack_at
 from firmware_sim.plant.state import MPPT, SLEEPING, THROTTLED, Flow, Inverter, Phases, Probe, UnitState
+from firmware_sim.plant.sun import PanelSpec, panel_of
 from firmware_sim.plant.tree import GRID, Six
 
 OLD_UNITS = ("load", "pv", "hydro", "battery")
@@ -40,6 +43,22 @@ class World:
     def hour(self, second: float) -> float:
         """The time of day, without end: 24 and more are later days."""
         return self.start_hour + second / 3600
+
+    def unix_s(self, second: int) -> int:
+        """Unix seconds in the plant's calendar. Raises ``ValueError`` where it has none."""
+        if self.start is None:
+            raise ValueError("the plant has no date")
+        return math.floor(self.start.timestamp()) + second
+
+    def by(self, curve: Curve, second: int) -> float:
+        """What a curve has at a second, in kW. Raises ``ValueError`` for one of dates where the plant has no date."""
+        if curve.period_s == DAY_S:
+            return curve.at(self.start_hour * 3600 + second)
+        unix_s = self.unix_s(second)
+        if curve.period_s is None or self.start is None:
+            return curve.at(unix_s)
+        away = self.start.utcoffset()
+        return curve.at(unix_s - MONDAY_S + (away.total_seconds() if away else 0.0))
 
     def seed_of(self, unit: str) -> int:
         """The seed of one unit's signals. Those of the old keys have that of the plant."""
@@ -121,6 +140,7 @@ class Load:
     at: str = GRID
     kw: float = 0.0
     boiler: StackSpec | None = None
+    curve: Curve | None = None
 
     remembers = False
 
@@ -142,6 +162,9 @@ class Load:
     def drive(self, world: World, second: int, counted: Counted) -> Driven:
         """Three unequal phases of an inductive load, power factor 0.89 to 0.95."""
         seed = world.seed_of(self.name)
+        if self.curve is not None:
+            kw = world.by(self.curve, second)
+            return Driven(inductive(seed, second, kw * 1000), kw / self.kw if self.kw else 0.0)
         share = demand(world.hour(second)) * (
             1 + 0.06 * noise(seed, "load", second, 97) + 0.03 * noise(seed, "hum", second, 11)
         )
@@ -169,21 +192,34 @@ class Load:
 @dataclass(frozen=True, slots=True)
 class Solar:
     """Panels and their inverter, ``kw`` of AC power: it sleeps at night, and limits its output when the sun offers
-    more."""
+    more. ``panel``: where they stand; without, the sun rises at 6 and sets at 18 o'clock, every day."""
 
     name: str
     at: str = GRID
     kw: float = 0.0
+    panel: PanelSpec | None = None
+    curve: Curve | None = None
 
     has = frozenset({"inverter"})
     remembers = burns = False
     taus_s: ClassVar[tuple[float, ...]] = (300.0, 120.0)
 
     def drive(self, world: World, second: int, counted: Counted) -> Driven:
-        """Delivery by the light of the day."""
-        light = daylight(world.hour(second)) * (0.78 + 0.22 * noise(world.seed_of(self.name), "cloud", second, 140))
-        watts = min(self.kw, 1.15 * self.kw * light) * 1000 if light > 0.02 else 0.0
+        """Delivery by the light on the panels: 1 is 1000 W/m², where they give 1.15 of what the inverter can."""
+        if self.curve is not None:
+            watts = world.by(self.curve, second) * 1000
+            light = max(0.0, watts / (1.15 * self.kw * 1000)) if self.kw else 0.0
+        else:
+            light = self._light(world, second)
+            watts = min(self.kw, 1.15 * self.kw * light) * 1000 if light > 0.02 else 0.0
         return Driven(generation(watts, (0.335, 0.333, 0.332), 0.02), light)
+
+    def _light(self, world: World, second: int) -> float:
+        if self.panel is None:
+            clear = daylight(world.hour(second))
+            return clear * (0.78 + 0.22 * noise(world.seed_of(self.name), "cloud", second, 140))
+        cover = cloud_cover(world.seed, second)
+        return panel_of(self.panel).irradiance(world.unix_s(second), cover).tilted / 1000
 
     def targets(self, level: float, fuel_ug_s: int) -> tuple[float, ...]:
         """Of the cabinet and the heat sink."""
@@ -207,6 +243,7 @@ class Hydro:
     name: str
     at: str = GRID
     kw: float = 0.0
+    curve: Curve | None = None
 
     has = frozenset[str]()
     remembers = burns = False
@@ -215,6 +252,9 @@ class Hydro:
     def drive(self, world: World, second: int, counted: Counted) -> Driven:
         """Delivery by the water."""
         seed = world.seed_of(self.name)
+        if self.curve is not None:
+            kw = world.by(self.curve, second)
+            return Driven(generation(kw * 1000, (0.334, 0.334, 0.332), 0.05), kw / self.kw if self.kw else 0.0)
         water = 0.8 + 0.06 * noise(seed, "water", second, 900) + 0.01 * noise(seed, "gate", second, 13)
         return Driven(generation(water * self.kw * 1000, (0.334, 0.334, 0.332), 0.05), water)
 
@@ -229,21 +269,30 @@ class Hydro:
 
 @dataclass(frozen=True, slots=True)
 class Thermal:
-    """A boiler with its stack, and the generator that its heat drives: it delivers ``net_efficiency`` of that heat."""
+    """A boiler with its stack, and the generator that its heat drives: it delivers ``net_efficiency`` of that heat, the
+    net calorific value of what burns. Both move in one straight line, so energy over fuel is the same at any time."""
 
     name: str
     at: str = GRID
     boiler: StackSpec = NO_BOILER
     net_efficiency: float = 0.0
+    curve: Curve | None = None
 
     has = frozenset({"stack"})
     remembers, burns = False, True
     taus_s: ClassVar[tuple[float, ...]] = (STACK_TAU_S,)
 
+    @property
+    def full_kw(self) -> float:
+        """Electricity at full load."""
+        return self.boiler.fuel_kg_h * self.boiler.ncv_mj_kg * self.net_efficiency / 3.6
+
     def drive(self, world: World, second: int, counted: Counted) -> Driven:
         """Fuel by the hour of the day, and what it delivers: a µg/s of a fuel with 1 MJ/kg is a mW of heat."""
-        seed = world.seed_of(self.name)
-        share = demand(world.hour(second)) * (1 + 0.03 * noise(seed, "fire", second, 97))
+        if self.curve is not None:
+            share = world.by(self.curve, second) / self.full_kw if self.full_kw else 0.0
+        else:
+            share = demand(world.hour(second)) * (1 + 0.03 * noise(world.seed_of(self.name), "fire", second, 97))
         burnt = self.boiler.burns_ug_s(second, share)
         watts = burnt * self.boiler.ncv_mj_kg * self.net_efficiency / 1000
         return Driven(generation(watts, (1 / 3, 1 / 3, 1 / 3), 0.2), share, burnt)
@@ -261,11 +310,12 @@ class Thermal:
 
 @dataclass(frozen=True, slots=True)
 class Battery:
-    """A battery, by the hour of the day and what it holds."""
+    """A battery, by the hour of the day (or a curve) and what it holds."""
 
     name: str
     at: str = GRID
     spec: BatterySpec = NO_BATTERY
+    curve: Curve | None = None
 
     has = frozenset({"charge"})
     remembers, burns = True, False
@@ -274,7 +324,11 @@ class Battery:
     def drive(self, world: World, second: int, counted: Counted) -> Driven:
         """Charging is drawn, discharging delivered."""
         held_wh = self.spec.held_wh(counted.imported_wh, counted.exported_wh)
-        return Driven(generation(-self.spec.power_w(world.hour(second), held_wh), (1 / 3, 1 / 3, 1 / 3), 0.0))
+        if self.curve is not None:
+            watts = self.spec.limited_w(world.by(self.curve, second) * 1000, held_wh)
+        else:
+            watts = self.spec.power_w(world.hour(second), held_wh)
+        return Driven(generation(-watts, (1 / 3, 1 / 3, 1 / 3), 0.0))
 
     def targets(self, level: float, fuel_ug_s: int) -> tuple[float, ...]:
         """None."""

@@ -20,7 +20,7 @@ from firmware_sim.plant.stack import (
     stack_at,
 )
 from firmware_sim.plant.sun import Panel, PanelSpec, clear_sky
-from firmware_sim.plant.thermal import ThermalSpec
+from firmware_sim.plant.units import Counted, Thermal, World
 from tests.campaigns.simulator.plant_gas import methane_co2_percent
 from tests.campaigns.simulator.plant_sun import compared
 from tests.firmware_sim.oracles.tables import rows
@@ -92,12 +92,13 @@ def test_sulphur_of_the_fuel_is_in_the_gas_and_takes_part_in_the_air() -> None:
 
 
 def test_electricity_is_the_efficiency_times_the_heat_of_the_fuel() -> None:
-    unit = ThermalSpec(StackSpec(fuel_kg_h=125_000, ncv_mj_kg=24.0, stops=((10, 20),)), 0.4)
+    boiler = StackSpec(fuel_kg_h=125_000, ncv_mj_kg=24.0, stops=((10, 20),))
+    unit = Thermal("unit", boiler=boiler, net_efficiency=0.4, curve=made("time,kw\n00:00,1e5\n12:00,2e5\n"))
     assert unit.full_kw == pytest.approx(125 * 24 / 3.6 * 0.4 * 1000)
-    burnt = unit.burns_ug_s(0, unit.full_kw / 2)
-    assert burnt == pytest.approx(62_500 / 3600 * 1e9)
-    assert unit.delivers_mw(burnt) == pytest.approx(unit.full_kw / 2 * 1e6, rel=1e-9)
-    assert unit.burns_ug_s(15, unit.full_kw) == 0
+    driven = unit.drive(World(1, 6.0), 0, Counted())
+    assert -sum(driven.flows[:3]) == pytest.approx(1.5e5 * 1e6, abs=2)
+    assert driven.fuel_ug_s == pytest.approx(1.5e8 / 0.4 / 24e6 * 1e9)
+    assert unit.drive(World(1, 6.0), 15, Counted()).flows == (0,) * 6
 
 
 def made(text: str, repeats: Literal["day", "week"] | None = None, offset_s: int | None = None) -> Curve:
