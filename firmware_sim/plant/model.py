@@ -6,14 +6,14 @@ is the exact integral of the power that the meters show, and a counter can never
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from firmware_sim.plant.battery import BatterySpec
 from firmware_sim.plant.signals import AREA_PER_JOULE, AREA_PER_UNIT, area, lag, noise
 from firmware_sim.plant.stack import MICROGRAMS, StackSpec
-from firmware_sim.plant.state import NOTHING, PARTS, Flow, Phases, State, UnitState
+from firmware_sim.plant.state import NOTHING, PARTS, ByPlace, Flow, Phases, State, UnitState
 from firmware_sim.plant.stepping import Steps
 from firmware_sim.plant.tree import GRID, NodeSpec, Tree
 from firmware_sim.plant.units import OLD_UNITS, Battery, Counted, Hydro, Load, Moment, Solar, Unit, World
@@ -133,42 +133,40 @@ class Plant:
 
     def _state(self, t_ms: int) -> State:
         second, part_ms = divmod(t_ms, 1000)
-        step = self._steps.at(second)
-        part = part_ms / 1000
+        step, part, places = self._steps.at(second), part_ms / 1000, self.tree.places
         a, b = step.drive, step.ahead
         volts = _phases(_between(a.volts[n], b.volts[n], part) for n in (_L1, _L2, _L3))
-        powers = [x + (y - x) * part for x, y in zip(a.flows, b.flows, strict=True)]
-        counters = _count(step, part_ms)
-        flows = {place: _flow(volts, powers, counters, index * 6) for index, place in enumerate(self.tree.places)}
-        return State(
-            t_ms=t_ms,
-            seed=self.spec.seed,
-            hertz=_between(a.hertz, b.hertz, part),
-            thd=_phases(2.0 + 0.6 * noise(self.spec.seed, f"thd{n}", t_ms / 1000, 23) for n in (1, 2, 3)),
-            flows=flows,
-            units=self._shown(t_ms, step, flows, powers, counters),
-        )
 
-    def _shown(
-        self, t_ms: int, step: Step, flows: dict[str, Flow], powers: list[float], counters: tuple[int, ...]
-    ) -> dict[str, UnitState]:
-        """What stands at each place beside its flow; a plant of the old keys shows all of it everywhere."""
-        part, first = t_ms % 1000 / 1000, 0
-        slow = self._slow(step, part)
-        found = dict.fromkeys(self.tree.places, NOTHING)
+        def flow(place: str) -> Flow:
+            return _flow(volts, step, places.index(place) * 6, part_ms)
+
+        flows = ByPlace(places, flow)
+
+        def unit(place: str) -> UnitState:
+            return self._shown(t_ms, step, flows, place)
+
+        return State(t_ms, self.spec.seed, _between(a.hertz, b.hertz, part), flows, ByPlace(places, unit))
+
+    def _shown(self, t_ms: int, step: Step, flows: Mapping[str, Flow], place: str) -> UnitState:
+        """What stands at a place beside its flow; a plant of the old keys shows all of it everywhere."""
+        part_ms = t_ms % 1000
+        slow = self._slow(step, part_ms / 1000)
+        found, first = dict[str, UnitState](), 0
         for unit, here, ahead in zip(self.units, step.drive.levels, step.ahead.levels, strict=True):
-            fuel_kg_s = fuel_kg = 0.0
-            if (fuel := self._fuels.get(unit.name)) is not None:
-                fuel_kg_s, fuel_kg = powers[fuel] / MICROGRAMS, counters[fuel] / (AREA_PER_UNIT * MICROGRAMS)
             end = first + len(unit.taus_s)
-            level = _between(here, ahead, part)
-            moment = Moment(t_ms / 1000, flows[unit.name], level, fuel_kg_s, fuel_kg, slow[first:end])
-            found[unit.name] = unit.shown(self._world, moment)
+            if unit.name == place or not self.spec.units:
+                fuel_kg_s = fuel_kg = 0.0
+                if (fuel := self._fuels.get(unit.name)) is not None:
+                    burnt_ug_s, imported, _ = _passed(step, fuel, part_ms)
+                    fuel_kg_s, fuel_kg = burnt_ug_s / MICROGRAMS, imported / (AREA_PER_UNIT * MICROGRAMS)
+                level = _between(here, ahead, part_ms / 1000)
+                moment = Moment(t_ms / 1000, flows[unit.name], level, fuel_kg_s, fuel_kg, slow[first:end])
+                found[unit.name] = unit.shown(self._world, moment)
             first = end
         if self.spec.units:
-            return found
+            return found.get(place, NOTHING)
         load, pv, battery = found["load"], found["pv"], found["battery"]
-        return dict.fromkeys(found, UnitState(pv.inverter, load.stack, battery.charge, load.probe))
+        return UnitState(pv.inverter, load.stack, battery.charge, load.probe)
 
     def _follow(self, step: Step) -> Step:
         totals = _count(step, 1000)
@@ -219,24 +217,26 @@ def _counted(counters: tuple[int, ...], first: int) -> Counted:
     return Counted(*(sum(counters[at : at + 3]) / (AREA_PER_JOULE * JOULES_PER_WH) for at in (first, half + first)))
 
 
-def _flow(volts: Phases, powers: Sequence[float], counters: tuple[int, ...], first: int) -> Flow:
+def _passed(step: Step, n: int, part_ms: int) -> tuple[float, int, int]:
+    """The ``n``th flow at a moment after a step, and its counters of import and of export."""
+    a, b, half = step.drive.flows[n], step.ahead.flows[n], len(step.drive.flows)
+    imported, exported = area(a, b, part_ms), area(-a, -b, part_ms)
+    return a + (b - a) * (part_ms / 1000), step.totals[n] + imported, step.totals[half + n] + exported
+
+
+def _flow(volts: Phases, step: Step, first: int, part_ms: int) -> Flow:
     """The six flows of one place, from ``first`` on: W of three phases, then var of three phases."""
-    half = len(counters) // 2
-
-    def kilo(values: Sequence[float], start: int) -> Phases:
-        return _phases(v / 1000 for v in values[start : start + 3])
-
-    def hours(start: int) -> Phases:
-        return _phases(c / (AREA_PER_JOULE * JOULES_PER_WH) for c in counters[start : start + 3])
-
+    powers, imported, exported = zip(*[_passed(step, first + n, part_ms) for n in range(6)], strict=True)
+    kilo = [power / 1000 for power in powers]
+    taken, given = ([count / (AREA_PER_JOULE * JOULES_PER_WH) for count in counts] for counts in (imported, exported))
     return Flow(
         volts=volts,
-        watts=kilo(powers, first),
-        vars=kilo(powers, first + 3),
-        imported_wh=hours(first),
-        exported_wh=hours(half + first),
-        imported_varh=hours(first + 3),
-        exported_varh=hours(half + first + 3),
+        watts=(kilo[0], kilo[1], kilo[2]),
+        vars=(kilo[3], kilo[4], kilo[5]),
+        imported_wh=(taken[0], taken[1], taken[2]),
+        exported_wh=(given[0], given[1], given[2]),
+        imported_varh=(taken[3], taken[4], taken[5]),
+        exported_varh=(given[3], given[4], given[5]),
     )
 
 

@@ -5,10 +5,11 @@ Signs are those of a meter at the grid connection: power drawn from the grid is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from firmware_sim.plant.signals import noise
 from firmware_sim.plant.stack import Gas, Stack
 
 Phases = tuple[float, float, float]
@@ -121,6 +122,30 @@ PARTS = frozenset({"inverter", "stack", "charge"})
 NOTHING = UnitState()
 
 
+_Value = TypeVar("_Value")
+
+
+class ByPlace(Mapping[str, _Value]):
+    """Something of each place, made when it is first asked for: a meter looks at one place, and a plant has many."""
+
+    def __init__(self, places: Sequence[str], made: Callable[[str], _Value]) -> None:
+        self._places, self._make = places, made
+        self._made: dict[str, _Value] = {}
+
+    def __getitem__(self, place: str) -> _Value:
+        if (found := self._made.get(place)) is None:
+            if place not in self._places:
+                raise KeyError(place)
+            found = self._made[place] = self._make(place)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """Everything a meter of the plant can see at one moment; ``flows`` by place, ``units`` by place, those that have
@@ -129,9 +154,14 @@ class State:
     t_ms: int
     seed: int
     hertz: float
-    thd: Phases
     flows: Mapping[str, Flow]
     units: Mapping[str, UnitState]
+
+    @property
+    def thd(self) -> Phases:
+        """Total harmonic distortion of the voltages in %."""
+        l1, l2, l3 = (2.0 + 0.6 * noise(self.seed, f"thd{n}", self.t_ms / 1000, 23) for n in (1, 2, 3))
+        return l1, l2, l3
 
     @property
     def inverter(self) -> Inverter:
