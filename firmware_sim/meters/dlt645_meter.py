@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from firmware_sim.meters import dlt645_pdu as frames
@@ -109,7 +109,7 @@ class Dlt645Meter:
 
     def _scene(self, t_ms: int) -> Scene:
         state, spec = self._plant.at(t_ms), self.spec
-        return Scene(state, spec.flow(state), spec.start_wh, spec.start_varh, unit=spec.unit(state))
+        return Scene(state, spec.flow(state), spec.start_wh, spec.start_varh, stands=cache(partial(spec.unit, state)))
 
     def _shown(self, item: Item, scene: Scene, t_ms: int) -> Value:
         """The digits of a value as a number."""

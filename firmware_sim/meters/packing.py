@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 
 from firmware_sim.meters.scaling import Line
 
@@ -87,6 +89,53 @@ def pack(cell: Cell, value: Value) -> Packed:
         words = arranged(_bytes(cell, abs(raw) if cell.magnitude else raw), cell.word_order, cell.byte_order)
     negative = raw is not None and cell.magnitude and raw < 0
     return Packed(words, None if cell.type == "string" else reading(cell, words, negative=negative))
+
+
+def packer(cell: Cell) -> Callable[[Value], Packed]:
+    """``pack`` of this cell, prepared: a meter packs the same cells at each read. Plain numbers take a short way."""
+    if cell.name is None:
+        constant = pack(cell, None)
+        return lambda value: constant
+    if cell.line is None and cell.bits is None and not cell.magnitude:
+        if cell.type in ("float32", "float64") and not cell.is_scaled:
+            return _float_packer(cell)
+        if cell.type in _FORMATS and cell.type not in ("float32", "float64", "bit"):
+            return _integer_packer(cell)
+    return partial(pack, cell)
+
+
+def _float_packer(cell: Cell) -> Callable[[Value], Packed]:
+    form, absent = struct.Struct(_FORMATS[cell.type]), pack(cell, None)
+    most = 3.4e38 if cell.type == "float32" else math.inf
+    codes = {code.to_bytes(2 * cell.registers, "big") for code in cell.not_available}
+
+    def packed(value: Value) -> Packed:
+        if value is None or isinstance(value, str) or not math.isfinite(value) or abs(float(value)) >= most:
+            return absent
+        data = form.pack(value)
+        (shown,) = form.unpack(data)
+        return Packed(arranged(data, cell.word_order, cell.byte_order), None if data in codes else shown)
+
+    return packed
+
+
+def _integer_packer(cell: Cell) -> Callable[[Value], Packed]:
+    form, absent = struct.Struct(_FORMATS[cell.type]), pack(cell, None)
+    low, high = _room(cell)
+    codes = {code.to_bytes(2 * cell.registers, "big") for code in cell.not_available}
+    step = float(cell.factor) * 10.0**cell.exponent if cell.is_scaled else None
+
+    def packed(value: Value) -> Packed:
+        if value is None or isinstance(value, str) or not math.isfinite(value):
+            return absent
+        raw = round(value) if step is None else round(float(value) / step)
+        if not low <= raw <= high:
+            return absent
+        data = form.pack(raw)
+        shown: Value = raw if step is None else format(Decimal(raw).scaleb(cell.exponent) * cell.factor, "f")
+        return Packed(arranged(data, cell.word_order, cell.byte_order), None if data in codes else shown)
+
+    return packed
 
 
 def arranged(data: bytes, word_order: str, byte_order: str) -> tuple[int, ...]:

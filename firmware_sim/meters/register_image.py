@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 from firmware_sim.meters import identification
 from firmware_sim.meters import pdu as frames
 from firmware_sim.meters.habits import Stretch, habits_of, has_one_phase
-from firmware_sim.meters.packing import Cell, Value, mask, pack
+from firmware_sim.meters.packing import Cell, Packed, Value, mask, packer
 from firmware_sim.meters.pdu import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Refused
-from firmware_sim.meters.register_map import Layout, MeterSpec, Shown
+from firmware_sim.meters.register_map import Layout, MeterSpec, Shown, Source
 from firmware_sim.meters.scaling import in_digits
 from firmware_sim.plant.model import Plant
 from firmware_sim.plant.quantities import Scene
 
 MAX_BITS = 2000
+MOST_BLOCKS = 64
 Alter = Callable[[Cell, Value], Value]
 """What a fault makes of a value before it is packed."""
 
@@ -29,6 +30,38 @@ class Reply:
 
     registers: tuple[int, ...]
     values: dict[str, Value]
+
+
+class Part(NamedTuple):
+    """A cell of a block: what fills it, what packs it, where it stands from the block's first register, and whether it
+    lies wholly inside."""
+
+    cell: Cell
+    source: Source | None
+    packed: Callable[[Value], Packed]
+    at: int
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The cells that a read meets, found once: whoever polls a device asks for the same blocks again and again."""
+
+    count: int
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of(cls, address: int, count: int, cells: Iterable[Shown]) -> Block:
+        """That of a read."""
+        end = address + count
+        return cls(
+            count,
+            tuple(
+                Part(cell, source, packer(cell), cell.address - address, address <= cell.address and cell.end <= end)
+                for cell, source in ((shown.cell, shown.source) for shown in cells)
+                if cell.end > address and cell.address < end
+            ),
+        )
 
 
 class Meter:
@@ -48,9 +81,13 @@ class Meter:
             for fc in (3, 4) if alias else (shown.cell.fc,):
                 self._spaces.setdefault(fc, []).append(shown)
         self._stretches = self._readable()
+        self._blocks: dict[tuple[int, int, int], Block] = {}
+        self._replies: dict[tuple[int, int, int], Reply] = {}
+        """Those of the moment ``_renewed_ms``."""
+        self._renewed_ms = -1
 
     def read(self, fc: int, address: int, count: int, t_ms: int, alter: Alter | None = None) -> Reply:
-        """What the device answers to a read.
+        """What the device answers to a read. It renews its registers every ``refresh_ms`` of its spec.
 
         Args:
             fc: function, 1 to 4.
@@ -62,6 +99,21 @@ class Meter:
         Raises:
             Refused: function, count or address is none of the device's.
         """
+        t_ms -= t_ms % self.spec.refresh_ms
+        if t_ms != self._renewed_ms:
+            self._replies.clear()
+            self._renewed_ms = t_ms
+        asked = (fc, address, count)
+        if alter is not None:
+            return self._reply(self._block(*asked), t_ms, alter)
+        if (reply := self._replies.get(asked)) is None:
+            reply = self._replies[asked] = self._reply(self._block(*asked), t_ms, None)
+        return reply
+
+    def _block(self, fc: int, address: int, count: int) -> Block:
+        """The cells of a read. Raises ``Refused``."""
+        if (found := self._blocks.get((fc, address, count))) is not None:
+            return found
         if fc not in self._stretches:
             raise Refused(ILLEGAL_FUNCTION)
         if not 1 <= count <= (MAX_BITS if fc < 3 else self.spec.profile.max_registers):
@@ -73,23 +125,29 @@ class Meter:
         for never in mark.refuses if mark else ():
             if never.fc == fc and address <= never.address and never.address + never.registers <= end:
                 raise Refused(ILLEGAL_ADDRESS)
-        state = self._plant.at(t_ms)
-        spec = self.spec
-        scene = Scene(state, spec.flow(state), self._wh, self._varh, spec.start_kg, spec.unit(state))
-        registers: list[int] = [0] * count
+        if len(self._blocks) == MOST_BLOCKS:
+            self._blocks.clear()
+        block = self._blocks[fc, address, count] = Block.of(address, count, self._spaces.get(fc, ()))
+        return block
+
+    def _reply(self, block: Block, t_ms: int, alter: Alter | None) -> Reply:
+        state, spec = self._plant.at(t_ms), self.spec
+        scene = Scene(state, spec.flow(state), self._wh, self._varh, spec.start_kg, cache(partial(spec.unit, state)))
+        registers: list[int] = [0] * block.count
         values: dict[str, Value] = {}
-        for cell, source in ((s.cell, s.source) for s in self._spaces.get(fc, ())):
-            if cell.end <= address or cell.address >= end:
-                continue
+        for cell, source, packed_of, at, whole in block.parts:
             value = source(scene) if source else None
-            packed = pack(cell, alter(cell, value) if alter else value)
-            for n, word in enumerate(packed.words):
-                if 0 <= (place := cell.address - address + n) < count:
-                    others = 0 if cell.bits is None else registers[place] & ~mask(cell)[n]
-                    registers[place] = others | word
-            if cell.name and address <= cell.address and cell.end <= end:
+            packed = packed_of(alter(cell, value) if alter else value)
+            if whole and cell.bits is None:
+                registers[at : at + cell.registers] = packed.words
+            else:
+                for n, word in enumerate(packed.words):
+                    if 0 <= (place := at + n) < block.count:
+                        others = 0 if cell.bits is None else registers[place] & ~mask(cell)[n]
+                        registers[place] = others | word
+            if cell.name and whole:
                 values[cell.name] = packed.reading
-        return Reply(tuple(registers), self._with_sums(values))
+        return Reply(tuple(registers), self._with_sums(values) if self._sums else values)
 
     def _with_sums(self, values: dict[str, Value]) -> dict[str, Value]:
         """The readings, parts of sums as their sum: it needs all of them."""

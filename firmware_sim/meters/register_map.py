@@ -42,7 +42,7 @@ class MeterSpec:
     A device that ``sleeps`` is off while the plant's inverter is. ``word_order`` is how it lays out all of its numbers,
     whatever its profile says. One that is ``reversed`` is installed the wrong way round. One that sees a ``part`` of
     its place shows that share of its powers, energies, fuel and gas. ``class_percent``: its error is within this many
-    percent of power and energy.
+    percent of power and energy. ``refresh_ms``: it renews its registers that often, at multiples of the plant's time.
     """
 
     name: str
@@ -64,6 +64,7 @@ class MeterSpec:
     reversed: bool = False
     part: Fraction = Fraction(1)
     class_percent: float = 0.0
+    refresh_ms: int = 1
 
     def flow(self, state: State) -> Flow:
         """What it sees of the plant: its part, with its error."""

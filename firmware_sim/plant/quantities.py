@@ -23,28 +23,29 @@ class Scene:
     start_wh: tuple[float, float] = (0.0, 0.0)
     start_varh: tuple[float, float] = (0.0, 0.0)
     start_kg: float = 0.0
-    unit: UnitState | None = None
-    """What stands at its place beside the flow; None: of a plant of the old keys, what it has anywhere."""
+    stands: Callable[[], UnitState] | None = None
+    """What stands at its place beside the flow, for those that ask; None: of a plant of the old keys, what it has
+    anywhere."""
 
     @property
     def inverter(self) -> Inverter:
         """Of its place."""
-        return self.state.inverter if self.unit is None else there(self.unit.inverter)
+        return self.state.inverter if self.stands is None else there(self.stands().inverter)
 
     @property
     def stack(self) -> Stack:
         """Of its place."""
-        return self.state.stack if self.unit is None else there(self.unit.stack)
+        return self.state.stack if self.stands is None else there(self.stands().stack)
 
     @property
     def charge(self) -> float:
         """Of its place."""
-        return self.state.charge if self.unit is None else there(self.unit.charge)
+        return self.state.charge if self.stands is None else there(self.stands().charge)
 
     @property
     def probe(self) -> Probe:
         """Of its place."""
-        return self.state.probe if self.unit is None else self.unit.probe
+        return self.state.probe if self.stands is None else self.stands().probe
 
     @property
     def consumption(self) -> Flow:

@@ -121,7 +121,8 @@ class _Check:
         asked = [
             (where, bus, meter) for where, bus, meter in meters if not isinstance(meter, StationTable | P1MeterTable)
         ]
-        profiles = {meter.name: load_profile(meter.profile, self.path.parent) for _, _, meter in asked}
+        loaded = {ref: load_profile(ref, self.path.parent) for ref in dict.fromkeys(m.profile for _, _, m in asked)}
+        profiles = {meter.name: loaded[meter.profile] for _, _, meter in asked}
         for where, bus, meter in asked:
             spoken = "dlt645" if profiles[meter.name].protocol == "dlt645" else "modbus"
             if not bus.type.startswith(spoken):

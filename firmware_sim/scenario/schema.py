@@ -57,6 +57,7 @@ class MeterTable(EndTable):
     sunspec_base: Literal[0, 40000, 50000] = 40000
     sunspec_model: int | None = None
     latency_ms: Positive = 0.0
+    refresh_ms: Annotated[int, Field(ge=1, le=60_000)] = 1
     sleeps: bool = False
     word_order: Literal["big", "little"] | None = None
     reversed: bool = False
@@ -78,6 +79,7 @@ class MeterTable(EndTable):
             sunspec_base=self.sunspec_base,
             sunspec_model=self.sunspec_model,
             latency_ms=self.latency_ms,
+            refresh_ms=self.refresh_ms,
             sleeps=self.sleeps,
             word_order=self.word_order,
             reversed=self.reversed,

@@ -278,3 +278,14 @@ def test_a_meter_that_is_installed_the_wrong_way_round() -> None:
 def _number(value: Value) -> float:
     assert isinstance(value, float)
     return value
+
+
+def test_a_device_renews_its_registers_every_so_often() -> None:
+    slow, quick = meter("eastron-sdm630", refresh_ms=500), meter("eastron-sdm630")
+    held = [slow.read(4, 0, 60, t_ms) for t_ms in (1_000, 1_001, 1_499, 1_500, 900)]
+    assert held[0] == held[1] == held[2] == quick.read(4, 0, 60, 1_000)
+    assert held[3] == quick.read(4, 0, 60, 1_500) != held[0]
+    assert held[4] == quick.read(4, 0, 60, 500)
+    assert slow.read(4, 0, 2, 1_700) == quick.read(4, 0, 2, 1_500)
+    assert slow.read(4, 0, 60, 1_700, lambda cell, value: 0).registers == (0,) * 60
+    assert slow.read(4, 0, 60, 1_700) == held[3]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import struct
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_sim.meters import pdu
-from firmware_sim.meters.packing import Cell, Value, pack
+from firmware_sim.meters.packing import Cell, Value, pack, packer
+from firmware_sim.meters.register_map import cell_of
+from gateway.devices.profile import catalog, load_profile
 
 
 def cell(type_: str, registers: int, **more: object) -> Cell:
@@ -114,3 +117,22 @@ def test_bits_are_packed_low_bit_first() -> None:
 )
 def test_requests_end_by_their_length(data: str, length: int | None) -> None:
     assert pdu.request_length(bytes.fromhex(data)) == length
+
+
+VALUES: tuple[Value, ...] = (
+    None, 0, -0.0, 1, 65_535, -32_768, 2**31, 2**48, 230.20001, -4656.65, 0.125, 1e-9, 3.3e38, 3.5e38, -1e300,
+    float("nan"), float("inf"), Fraction(7, 3), "PV15",
+)  # fmt: skip
+
+
+def test_a_cell_that_is_packed_again_and_again_is_packed_the_same() -> None:
+    profiles = [profile for profile in map(load_profile, catalog()) if profile.protocol == "modbus"]
+    points = [point for profile in profiles for point in profile.points if not point.sum and not point.bits]
+    cells = {cell_of(point, Fraction(1)) for point in points}
+    cells |= {cell("uint16", 1), cell("int32", 2, absent=(0, 0), not_available=(2**31, 65_535))}
+    assert len(cells) > 500
+    for each in cells:
+        again = packer(each)
+        for value in VALUES:
+            if isinstance(value, str) == (each.type == "string") or value is None:
+                assert repr(again(value)) == repr(pack(each, value)), (each, value)
