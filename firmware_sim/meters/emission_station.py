@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from firmware_sim.plant.model import Plant
 from firmware_sim.plant.stack import AIR_CO2, AMBIENT_PA, CO2_KG_PER_KMOL, NM3_PER_KMOL, SO2_MG_PER_NM3, Stack
+from firmware_sim.plant.state import there
+from firmware_sim.plant.tree import GRID
 
 SECTION_M2, REFERENCE_O2 = 12.0, 6.0
 SAMPLE_EVERY_MS, FEWEST_SAMPLES, MOST_SAMPLES = 5000, 12, 60
@@ -68,7 +70,8 @@ FACTORS: dict[str, Factor] = {
 
 @dataclass(frozen=True, slots=True)
 class StationSpec:
-    """One logger: what it says of itself and which factors it has.
+    """One logger: what it says of itself, which factors it has, and which unit's stack it measures (of a plant of the
+    old keys: the only one).
 
     ``flags`` replace the data flag of a code, "" leaves it out; ``items`` are items more, as texts.
     """
@@ -81,6 +84,7 @@ class StationSpec:
     factors: tuple[str, ...] = tuple(FACTORS)
     flags: Mapping[str, str] = field(default_factory=dict)
     items: Mapping[str, str] = field(default_factory=dict)
+    measures: str = GRID
 
 
 class Station:
@@ -91,7 +95,7 @@ class Station:
 
     def moment(self, t_ms: int) -> dict[str, str]:
         """What they show at a moment of the plant's time: texts by place, "a21026-Rtd"."""
-        stack = self._plant.at(t_ms).stack
+        stack = self._stack(t_ms)
         texts: dict[str, str] = {}
         for code, factor in self._factors():
             value = factor.value(stack)
@@ -105,7 +109,7 @@ class Station:
         """What they showed between two moments: least, mean and largest value, amounts."""
         count = max(FEWEST_SAMPLES, min(MOST_SAMPLES, (end_ms - begin_ms) // SAMPLE_EVERY_MS))
         moments = [begin_ms + (end_ms - begin_ms) * n // count for n in range(count)]
-        stacks = [self._plant.at(t_ms).stack for t_ms in moments]
+        stacks = [self._stack(t_ms) for t_ms in moments]
         texts: dict[str, str] = {}
         for code, factor in self._factors():
             values = [factor.value(stack) for stack in stacks]
@@ -118,6 +122,9 @@ class Station:
                 texts[f"{self.code(code)}-Cou"] = f"{sum(amounts) / count * (end_ms - begin_ms) / 1000:.4f}"
             self._flag(texts, code, [_state(stack) for stack in stacks])
         return texts | dict(self.spec.items)
+
+    def _stack(self, t_ms: int) -> Stack:
+        return there(self._plant.at(t_ms).units[self.spec.measures].stack)
 
     def code(self, code: str) -> str:
         """A code as the logger writes it."""

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from firmware_sim.plant.model import Plant
+from firmware_sim.plant.state import Flow, State
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 KINDS = {"gas": ("003", "m3", 0.4), "water": ("007", "m3", 0.02), "heat": ("004", "GJ", 0.05)}
@@ -41,6 +43,12 @@ class P1Spec:
     passed_on: tuple[PassedOn, ...] = ()
     country: str = "nl"
     name: str = ""
+    part: Fraction = Fraction(1)
+    class_percent: float = 0.0
+
+    def flow(self, state: State) -> Flow:
+        """What it sees of the plant: its part, with its error."""
+        return state.seen(self.measures, self.name, self.part, self.class_percent)
 
 
 class P1Meter:
@@ -87,7 +95,7 @@ class P1Meter:
         return found
 
     def _measured(self, t_ms: int) -> Sequence[str]:
-        flow = self._plant.at(t_ms).flows[self.spec.measures]
+        flow = self.spec.flow(self._plant.at(t_ms))
         (start_in, start_out), watts = self.spec.start_wh, flow.watts
         imported, exported = start_in + sum(flow.imported_wh), start_out + sum(flow.exported_wh)
         total = sum(watts)

@@ -16,7 +16,6 @@ from firmware_sim.meters.habits import habits_of, shows
 from firmware_sim.meters.packing import Cell, Value, arranged, ordered, pack
 from firmware_sim.meters.scaling import Line, limits_of, line_of, shares
 from firmware_sim.plant.quantities import QUANTITIES, Scene, conversion
-from firmware_sim.plant.signals import uniform
 from firmware_sim.plant.state import PARTS, Flow, State, UnitState
 from gateway.devices.profile import Point, Profile, Serial
 
@@ -68,16 +67,8 @@ class MeterSpec:
 
     def flow(self, state: State) -> Flow:
         """What it sees of the plant: its part, with its error."""
-        found = state.flows[self.measures]
-        if self.part != 1 or self.class_percent:
-            found = found.scaled(float(self.part) * self.gain(state.seed))
+        found = state.seen(self.measures, self.name, self.part, self.class_percent)
         return found.turned if self.reversed else found
-
-    def gain(self, seed: int) -> float:
-        """What it shows of a power or an energy, over what is: one number of each meter, within its class."""
-        if not self.class_percent:
-            return 1.0
-        return 1 + self.class_percent / 100 * (2 * uniform(seed, f"class of {self.name}", 0) - 1)
 
     def unit(self, state: State) -> UnitState:
         """What stands at its place beside the flow."""

@@ -187,9 +187,12 @@ def _time(cell: str, source: str, line: str) -> float | datetime:
         raise ScenarioError(source, line, f"{cell} has no offset from UTC", f'write it behind the time: "{cell}+08:00"')
     if dated:
         try:
-            return datetime.fromisoformat(cell.upper())
+            date = datetime.fromisoformat(cell.upper())
         except ValueError as error:
             raise ScenarioError(source, line, f"{cell}: {error}", "correct the date") from None
+        if not 2000 <= date.year < 2100:
+            raise ScenarioError(source, line, f"{cell} is a date of no plant", "use the years from 2000 to 2099")
+        return date
     fix = 'write "07:15", or a date with its offset, "2026-06-21T07:15+08:00"'
     raise ScenarioError(source, line, f"{cell[:40]!r} is no time", fix)
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TypeVar
 
-from firmware_sim.plant.signals import noise
+from firmware_sim.plant.signals import noise, uniform
 from firmware_sim.plant.stack import Gas, Stack
 
 Phases = tuple[float, float, float]
@@ -156,6 +157,21 @@ class State:
     hertz: float
     flows: Mapping[str, Flow]
     units: Mapping[str, UnitState]
+
+    def seen(self, place: str, meter: str, part: Fraction, class_percent: float) -> Flow:
+        """The flow at a place as a meter shows it.
+
+        Args:
+            place: where it sits.
+            meter: its name. Each has one error, by the seed, of powers and energies alike.
+            part: the share of the place that it sees.
+            class_percent: the most by which it errs; 0: not at all.
+        """
+        flow = self.flows[place]
+        if part == 1 and not class_percent:
+            return flow
+        error = class_percent / 100 * (2 * uniform(self.seed, f"class of {meter}", 0) - 1) if class_percent else 0.0
+        return flow.scaled(float(part) * (1 + error))
 
     @property
     def thd(self) -> Phases:

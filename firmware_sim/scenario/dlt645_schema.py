@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, model_validator
 
 from firmware_sim.meters.register_map import MeterSpec
+from firmware_sim.plant.tree import GRID
 from firmware_sim.scenario.table import (
     Baudrate,
+    Class,
     EndTable,
     LinkPath,
     Name,
     NoiseTable,
-    Place,
+    Part,
     Port,
     Positive,
     Table,
@@ -35,7 +38,9 @@ class Dlt645MeterTable(EndTable):
     name: Name
     profile: str
     address: Annotated[str, Field(pattern=r"^[0-9]{12}$")]
-    measures: Place | None = None
+    measures: Name | None = None
+    part: Part = 1.0
+    accuracy: Annotated[Class | None, Field(alias="class")] = None
     serial: Annotated[str, Field(pattern=r"^([0-9]{12})?$")] = ""
     single_phase: bool = False
     refuses: list[Identifier] = Field(default_factory=list)
@@ -48,19 +53,25 @@ class Dlt645MeterTable(EndTable):
     sleeps: bool = False
     reversed: bool = False
 
+    def place(self, profile: Profile) -> str:
+        """Where it sits."""
+        return self.measures or GRID
+
     def spec(self, profile: Profile) -> MeterSpec:
         """The meter with its profile."""
         return MeterSpec(
             name=self.name,
             profile=profile,
             address=self.address,
-            measures=self.measures or "grid",
+            measures=self.place(profile),
             serial=self.serial,
             start_wh=(self.energy_import_kwh * 1000, self.energy_export_kwh * 1000),
             start_varh=(self.reactive_energy_import_kvarh * 1000, self.reactive_energy_export_kvarh * 1000),
             latency_ms=self.latency_ms,
             sleeps=self.sleeps,
             reversed=self.reversed,
+            part=Fraction(repr(self.part)),
+            class_percent=self.accuracy or 0.0,
         )
 
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from firmware_sim.meters.emission_station import FACTORS, StationSpec
+from firmware_sim.plant.tree import GRID
 from firmware_sim.wire.hj212.messages import DAY, HOUR, MINUTE, REALTIME, Manners
 from firmware_sim.wire.hj212.packets import MOST_CP_BYTES
 
@@ -26,6 +27,7 @@ class StationTable(BaseModel):
 
     name: Name
     address: Annotated[str, Field(pattern=r"^[0-9A-Za-z]{1,24}$")]
+    measures: Name = GRID
     password: Text = "123456"
     st: Annotated[str, Field(pattern=r"^\d\d$")] = "31"
     old_style: bool = False
@@ -55,7 +57,15 @@ class StationTable(BaseModel):
     def spec(self) -> StationSpec:
         """The station with its instruments."""
         return StationSpec(
-            self.name, self.address, self.password, self.st, self.old_style, tuple(self.factors), self.flags, self.items
+            self.name,
+            self.address,
+            self.password,
+            self.st,
+            self.old_style,
+            tuple(self.factors),
+            self.flags,
+            self.items,
+            self.measures,
         )
 
     def manners(self, tz: tzinfo) -> Manners:

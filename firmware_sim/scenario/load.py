@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,17 @@ from pydantic import ValidationError
 
 from firmware_sim.errors import ScenarioError
 from firmware_sim.meters.armed import Order
+from firmware_sim.plant.curves import Curve
 from firmware_sim.plant.model import PlantSpec
 from firmware_sim.scenario.complaints import Unfit, explained
-from firmware_sim.scenario.dlt645_schema import Dlt645MeterTable, Dlt645Table
+from firmware_sim.scenario.curve_files import curves_of
+from firmware_sim.scenario.dlt645_schema import Dlt645Table
 from firmware_sim.scenario.faults import Places, ordered
 from firmware_sim.scenario.hj212_schema import Hj212Table, StationTable
 from firmware_sim.scenario.p1_schema import P1MeterTable
-from firmware_sim.scenario.schema import BusTable, FileTable, MeterTable, RtuTable
+from firmware_sim.scenario.places import MeterRow, check_meters, check_plant
+from firmware_sim.scenario.plant_schema import PlantTable
+from firmware_sim.scenario.schema import BusTable, FileTable, RtuTable
 from firmware_sim.scenario.shipped import scenario_file
 from firmware_sim.scenario.table import EndTable
 from gateway.devices.profile import NotToml, Profile, load_profile, toml_of
@@ -84,9 +89,6 @@ def _overridden(
     return table
 
 
-_MeterTable = MeterTable | Dlt645MeterTable | StationTable | P1MeterTable
-
-
 class _Check:
     """One file's tables → Scenario. Every refusal leaves through ``refuse``."""
 
@@ -100,13 +102,14 @@ class _Check:
         try:
             file = FileTable.model_validate(table)
         except ValidationError as error:
-            raise self.refuse(*explained(error)) from None
+            raise self.refuse(*explained(error, form=FileTable)) from None
+        self.fit(partial(check_plant, file.plant))
         self.unique([(f"bus[{n}].name", bus.name) for n, bus in enumerate(file.bus)])
         served = [(n, bus) for n, bus in enumerate(file.bus) if not isinstance(bus, Hj212Table)]
         self.unique([(f"bus[{n}].port", str(bus.port)) for n, bus in served if bus.port])
-        meters: list[tuple[str, BusTable, _MeterTable]] = []
+        meters: list[tuple[str, BusTable, MeterRow]] = []
         for number, bus in enumerate(file.bus):
-            tables: Sequence[_MeterTable] = bus.meter
+            tables: Sequence[MeterRow] = bus.meter
             rows = [(f"bus[{number}].meter[{index}]", bus, meter) for index, meter in enumerate(tables)]
             if not _is_of_bits(bus):
                 self.no_settings(rows)
@@ -128,9 +131,23 @@ class _Check:
             if not bus.type.startswith(spoken):
                 problem = f"{meter.profile} is the profile of a device that does not speak {bus.type}"
                 raise self.refuse(f"{where}.profile", problem, f"use it on a bus of type {spoken}")
+        plant = file.plant.spec(self.curves(file.plant))
+        self.fit(partial(check_meters, plant, [(where, meter) for where, _, meter in meters], profiles))
         places = Places({bus.name: bus.type for bus in file.bus}, {meter.name: bus.name for _, bus, meter in meters})
         faults = [self.fault(f"fault[{number}]", row, places) for number, row in enumerate(file.fault)]
-        return Scenario(str(self.path), file.plant.spec(), tuple(file.bus), profiles, tuple(faults), places)
+        return Scenario(str(self.path), plant, tuple(file.bus), profiles, tuple(faults), places)
+
+    def curves(self, plant: PlantTable) -> dict[str, Curve]:
+        try:
+            return curves_of(plant, self.path.parent)
+        except Unfit as unfit:
+            raise self.refuse(unfit.key, unfit.problem, unfit.fix) from None
+
+    def fit(self, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except Unfit as unfit:
+            raise self.refuse(unfit.key, unfit.problem, unfit.fix) from None
 
     def fault(self, where: str, row: dict[str, Any], places: Places) -> Order:
         try:
@@ -138,7 +155,7 @@ class _Check:
         except Unfit as unfit:
             raise self.refuse(f"{where}.{unfit.key}", unfit.problem, unfit.fix) from None
 
-    def no_settings(self, rows: Sequence[tuple[str, BusTable, _MeterTable]]) -> None:
+    def no_settings(self, rows: Sequence[tuple[str, BusTable, MeterRow]]) -> None:
         for where, _, meter in rows:
             if isinstance(meter, EndTable) and meter.differs:
                 problem = f"{meter.name} has line settings of its own, and this line has no bits to misread"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from firmware_sim.meters.p1_meter import P1Spec, PassedOn
+from firmware_sim.plant.tree import GRID
+from firmware_sim.scenario.table import Class, Part
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Positive = Annotated[float, Field(ge=0, le=900_000)]
@@ -22,7 +25,9 @@ class P1MeterTable(BaseModel):
     address: Annotated[str, Field(pattern=r"^0-[0-9]$")]
     kind: Literal["electricity", "gas", "water", "heat"] = "electricity"
     serial: Annotated[str, Field(pattern=r"^[0-9A-Za-z]{1,32}$")] = "SIM0001"
-    measures: Literal["grid", "load", "pv", "hydro", "battery"] = "grid"
+    measures: Name = GRID
+    part: Part = 1.0
+    accuracy: Annotated[Class | None, Field(alias="class")] = None
     energy_import_kwh: Positive = 0.0
     energy_export_kwh: Positive = 0.0
     start: Positive = 0.0
@@ -64,4 +69,14 @@ class P1Table(BaseModel):
         others = (meter for meter in self.meter if meter is not main)
         passed_on = tuple(PassedOn(int(row.address[2:]), row.kind, row.serial, row.start, row.name) for row in others)
         start_wh = main.energy_import_kwh * 1000, main.energy_export_kwh * 1000
-        return P1Spec(self.edition, main.serial, main.measures, start_wh, passed_on, self.country, main.name)
+        return P1Spec(
+            self.edition,
+            main.serial,
+            main.measures,
+            start_wh,
+            passed_on,
+            self.country,
+            main.name,
+            Fraction(repr(main.part)),
+            main.accuracy or 0.0,
+        )

@@ -2,57 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from firmware_sim.plant.battery import BatterySpec
+from firmware_sim.plant.curves import Curve
 from firmware_sim.plant.model import PlantSpec
-from firmware_sim.plant.stack import StackSpec
-from firmware_sim.scenario.table import Positive, Share, Table
+from firmware_sim.scenario.table import Positive, Table
+from firmware_sim.scenario.unit_schema import BatteryTable, NodeTable, StackTable, UnitRow
 
-
-class StackTable(Table):
-    """``[plant.stack]``"""
-
-    fuel_kg_h: Positive = 0.0
-    ncv_mj_kg: Positive = 25.8
-    carbon: Share = 0.6656
-    hydrogen: Share = 0.036
-    moisture: Share = 0.10
-    excess_air: Annotated[float, Field(ge=1.1, le=10)] = 1.3
-    gas_c: Annotated[float, Field(ge=15, le=1000)] = 130.0
-    stops: list[Annotated[list[Positive], Field(min_length=2, max_length=2)]] = Field(default_factory=list)
-
-    @model_validator(mode="after")
-    def _adds_up(self) -> StackTable:
-        if self.carbon + self.hydrogen + self.moisture > 1:
-            raise ValueError("carbon, hydrogen and moisture are more than the whole fuel")
-        if self.carbon + self.hydrogen == 0:
-            raise ValueError("a fuel has carbon or hydrogen")
-        if any(begin >= end for begin, end in self.stops):
-            raise ValueError("a stop ends after it begins")
-        return self
-
-    def spec(self) -> StackSpec:
-        """The boiler and its fuel."""
-        return StackSpec(**self.model_dump() | {"stops": tuple((begin, end) for begin, end in self.stops)})
-
-
-class BatteryTable(Table):
-    """``[plant.battery]``"""
-
-    kw: Positive = 0.0
-    kwh: Positive = 0.0
-    efficiency: Annotated[float, Field(ge=0.1, le=1)] = 0.95
-    charged: Share = 0.5
-
-    def spec(self) -> BatterySpec:
-        """The battery."""
-        return BatterySpec(**self.model_dump())
-
-
+OLD_KEYS = ("load_kw", "pv_kw", "hydro_kw", "stack", "battery")
+"""Those that make one unit of each kind at the grid connection, where there is no ``[[plant.unit]]``."""
 START_HOUR = 10.0
 """The plant's time of day at the start, where the scenario says none."""
 
@@ -70,6 +32,8 @@ class PlantTable(Table):
     hertz: Annotated[float, Field(gt=0, lt=1000)] = 50.0
     stack: StackTable = StackTable()
     battery: BatteryTable = BatteryTable()
+    unit: list[UnitRow] = Field(default_factory=list)
+    node: list[NodeTable] = Field(default_factory=list)
 
     @field_validator("start")
     @classmethod
@@ -84,10 +48,15 @@ class PlantTable(Table):
             raise ValueError("start has the time of day: remove start_hour")
         return self
 
-    def spec(self) -> PlantSpec:
-        """The plant."""
-        values = self.model_dump(exclude={"stack", "battery", "start", "start_hour"})
-        start = None if self.start is None else moment_of(self.start)
+    @property
+    def moment(self) -> datetime | None:
+        """At which it starts; None: nobody says of which day."""
+        return None if self.start is None else moment_of(self.start)
+
+    def spec(self, curves: Mapping[str, Curve]) -> PlantSpec:
+        """The plant, with the curves of its units by their names."""
+        values = self.model_dump(exclude={"stack", "battery", "start", "start_hour", "unit", "node"})
+        start = self.moment
         hour = START_HOUR if self.start_hour is None else self.start_hour
         return PlantSpec(
             **values,
@@ -95,6 +64,8 @@ class PlantTable(Table):
             start=start,
             stack=self.stack.spec(),
             battery=self.battery.spec(),
+            units=tuple(table.unit(curves.get(table.name)) for table in self.unit),
+            nodes=tuple(table.spec() for table in self.node),
         )
 
 

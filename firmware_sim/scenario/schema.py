@@ -7,23 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, model_validator
 
 from firmware_sim.meters.register_map import MeterSpec, line_codes
+from firmware_sim.plant.tree import GRID
 from firmware_sim.scenario.dlt645_schema import Dlt645Table
 from firmware_sim.scenario.hj212_schema import Hj212Table
 from firmware_sim.scenario.p1_schema import P1Table
 from firmware_sim.scenario.plant_schema import PlantTable
 from firmware_sim.scenario.table import (
     Baudrate,
+    Class,
     EndTable,
     LinkPath,
     Name,
     NoiseTable,
-    Place,
+    Part,
     Port,
     Positive,
     Share,
@@ -44,7 +47,9 @@ class MeterTable(EndTable):
     name: Name
     profile: str
     address: Annotated[int, Field(ge=0, le=255)]
-    measures: Place | None = None
+    measures: Name | None = None
+    part: Part = 1.0
+    accuracy: Annotated[Class | None, Field(alias="class")] = None
     serial: str = ""
     plate: dict[str, str | int] = Field(default_factory=dict)
     show: dict[str, str | int | float] = Field(default_factory=dict)
@@ -62,13 +67,17 @@ class MeterTable(EndTable):
     word_order: Literal["big", "little"] | None = None
     reversed: bool = False
 
+    def place(self, profile: Profile) -> str:
+        """Where it sits; an inverter at the PV by default."""
+        return self.measures or ("pv" if profile.may_sleep else GRID)
+
     def spec(self, profile: Profile, codes: Mapping[str, str | int]) -> MeterSpec:
-        """The meter with its profile, and with what it tells of its line; an inverter sits at the PV by default."""
+        """The meter with its profile, and with what it tells of its line."""
         return MeterSpec(
             name=self.name,
             profile=profile,
             address=self.address,
-            measures=self.measures or ("pv" if profile.may_sleep else "grid"),
+            measures=self.place(profile),
             serial=self.serial,
             plate={**codes, **self.plate},
             show=self.show,
@@ -83,6 +92,8 @@ class MeterTable(EndTable):
             sleeps=self.sleeps,
             word_order=self.word_order,
             reversed=self.reversed,
+            part=Fraction(repr(self.part)),
+            class_percent=self.accuracy or 0.0,
         )
 
 

@@ -14,7 +14,9 @@ from firmware_sim.wire.uart import Uart
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Positive = Annotated[float, Field(ge=0, le=1e9)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Place = Literal["grid", "load", "pv", "hydro", "battery"]
+Part = Annotated[float, Field(gt=0, le=1)]
+Class = Annotated[float, Field(gt=0, le=10)]
+"""Of a meter's accuracy, in percent."""
 Baudrate = Annotated[int, Field(ge=50, le=4_000_000)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 LinkPath = Annotated[str, Field(min_length=1)]

@@ -22,7 +22,7 @@ from firmware_sim.scenario.dlt645_schema import Dlt645MasterTable, Dlt645MeterTa
 from firmware_sim.scenario.faults import ALL_KINDS, KNOWN, ChoiceTable, FaultTable
 from firmware_sim.scenario.hj212_schema import Hj212Table, StationTable
 from firmware_sim.scenario.load import load_scenario
-from firmware_sim.scenario.plant_schema import BatteryTable, PlantTable, StackTable
+from firmware_sim.scenario.plant_schema import PlantTable
 from firmware_sim.scenario.schema import (
     AsciiTable,
     FileTable,
@@ -33,6 +33,7 @@ from firmware_sim.scenario.schema import (
     TcpTable,
 )
 from firmware_sim.scenario.table import NoiseTable
+from firmware_sim.scenario.unit_schema import BatteryTable, NodeTable, SolarTable, StackTable, ThermalTable
 from tests.firmware_sim.sim_bench import PATIENCE_S, Serial, scenario
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,7 +144,7 @@ def test_seed_and_ports_can_be_replaced(tmp_path: Path) -> None:
     [
         ("emulate = false", "emulated = false", "bus[0].emulated", "unknown key"),
         ("emulate = false", 'emulate = "no"', "bus[0].emulate", "'no' is not allowed"),
-        ('type = "modbus-rtu"', 'type = "modbus"', "bus[0].type", "'modbus-ascii', 'modbus-tcp'"),
+        ('type = "modbus-rtu"', 'type = "modbus"', "bus[0].type", "did you mean 'modbus-"),
         ('type = "modbus-rtu"\n', "", "bus[0].type", "missing"),
         ('port = "rs485-1"\n', "", "bus[0].port", "missing"),
         ("port = 0", "port = 65536", "bus[1].port", "less than or equal to 65535"),
@@ -263,6 +264,9 @@ def test_the_documentation_names_every_key_fault_and_quantity() -> None:
         Dlt645MasterTable,
         Hj212Table,
         StationTable,
+        SolarTable,
+        ThermalTable,
+        NodeTable,
     )
     keys = {field.alias or name for table in tables for name, field in table.model_fields.items()}
     assert keys | set(FileTable.model_fields) | set(KNOWN) <= words

@@ -150,6 +150,7 @@ def test_a_week_repeats_by_the_clock_of_the_plant() -> None:
         ("time,kw\n00:00,5\n2026-06-20T20:00Z,6\n", "line 3", "2026-06-20T20:00Z beside 00:00 of line 2"),
         ("time,kw\n2026-06-20T20:00,5\n", "line 2", "has no offset from UTC"),
         ("time,kw\n2026-06-31T20:00Z,5\n", "line 2", "2026-06-31T20:00Z: day"),
+        ("time,kw\n1970-01-01T00:00Z,5\n", "line 2", "is a date of no plant"),
         ("time,kw\n24:01,5\n", "line 2", "24:01 is no time of day"),
         ("time,kw\n7:15,5\n", "line 2", "'7:15' is no time"),
         ("time,kw\n00:00,nan\n", "line 2", "'nan' is no number"),
