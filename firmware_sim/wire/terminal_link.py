@@ -23,7 +23,8 @@ def publish(path: Path, terminal: str) -> None:
 
 
 def refuse_taken(path: Path) -> None:
-    """``WireError`` unless the path is free or a link that a dead simulator left behind, which is taken away."""
+    """``WireError`` unless the path is free or a link that a dead simulator left behind, which is taken away. Its
+    terminal is gone, or is another one by now: numbers are given again, and a terminal is there before its link."""
     if not path.is_symlink():
         if path.exists():
             raise WireError(
@@ -31,7 +32,8 @@ def refuse_taken(path: Path) -> None:
                 "move it away, or set another port for the bus",
             )
         return
-    if path.exists():
+    is_another = path.is_char_device() and path.stat().st_ctime_ns > path.lstat().st_mtime_ns
+    if path.exists() and not is_another:
         target = os.readlink(path)
         served = _server_of(target) or "in use"
         raise WireError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 # not quick: the simulator opens a pty
 import asyncio
 import os
+import pty
 import struct
 from pathlib import Path
 from typing import Any
@@ -268,8 +269,19 @@ def test_a_path_that_is_taken_is_refused(tmp_path: Path) -> None:
     stale = tmp_path / "stale"
     stale.symlink_to("/dev/pts/does-not-exist")
     refuse_taken(stale)
+    master, slave = pty.openpty()  # its number was that of a dead simulator's terminal
+    stale.symlink_to(os.ttyname(slave))
+    os.utime(stale, (0, 0), follow_symlinks=False)
+    refuse_taken(stale)
+    assert not stale.is_symlink()
+    os.close(master)
+    os.close(slave)
     assert not stale.is_symlink()
     (tmp_path / "file").write_text("mine")
+    stale.symlink_to(tmp_path / "file")
+    os.utime(stale, (0, 0), follow_symlinks=False)
+    with pytest.raises(WireError, match="leads to"):
+        refuse_taken(stale)
     with pytest.raises(WireError, match="not a link to a terminal") as refused:
         refuse_taken(tmp_path / "file")
     assert "fix: " in str(refused.value)
