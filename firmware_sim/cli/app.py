@@ -16,6 +16,7 @@ import click
 from firmware_sim.cli.comparing import compare
 from firmware_sim.cli.register_map import register_map
 from firmware_sim.cli.run import Simulator, serve, write_ready
+from firmware_sim.cli.state_keeper import StateKeeper
 from firmware_sim.clock import SimClock
 from firmware_sim.errors import SimError
 from firmware_sim.meters.dlt645_meter import Dlt645Meter
@@ -63,6 +64,7 @@ main.add_command(register_map)
 @click.option("--port", "ports", multiple=True, metavar="BUS=PORT", help="Replace a bus's port; 0 takes a free one.")
 @click.option("--for", "seconds", type=click.FloatRange(0), help="Stop by itself after so many seconds.")
 @click.option("--at", metavar="TIME", callback=_moment, help="Replace the plant's start; 2026-06-21T04:00+08:00.")
+@click.option("--state", type=FILE, help="Keep the plant's state in this file; one that was killed goes on from it.")
 @click.option("--speed", type=float, default=1.0, callback=_speed, help="The plant's time runs so many times as fast.")
 def run(
     scenario: Path,
@@ -73,10 +75,13 @@ def run(
     ports: tuple[str, ...],
     seconds: float | None,
     at: str | None,
+    state: Path | None,
     speed: float,
 ) -> None:
     """Run SCENARIO, a file or a shipped plant, until Ctrl-C."""
     replaced = dict(_port(text) for text in ports)
+    if state is not None and at is not None:
+        raise click.BadParameter("a plant with --state has begun; set start in the scenario", param_hint="--at")
 
     def opened(simulator: Simulator) -> None:
         where = simulator.ready()
@@ -99,8 +104,12 @@ def run(
             ready.unlink(missing_ok=True)  # one that a killed simulator left tells nothing
         answers = AnswerLog(log)
         try:
-            clock = SimClock(speed=speed, start_ms=loaded.plant.start_ms)
-            simulator = Simulator(loaded, folder=folder, log=answers, clock=clock)
+
+            def clock(began_ms: int | None) -> SimClock:
+                return SimClock(speed=speed, start_ms=loaded.plant.start_ms, began_ms=began_ms)
+
+            keeper = None if state is None else StateKeeper(state, loaded, clock, _warn)
+            simulator = Simulator(loaded, folder=folder, log=answers, clock=clock(None), keeper=keeper)
             asyncio.run(serve(simulator, seconds=seconds, opened=opened))
             for path, size in simulator.came_back().items():
                 click.echo(f"tap {path}: {size} bytes came back")
@@ -114,6 +123,10 @@ def run(
 
 
 main.add_command(compare)
+
+
+def _warn(text: str) -> None:
+    click.echo(f"meterseal-sim: {text}", err=True)
 
 
 def _port(text: str) -> tuple[str, str]:

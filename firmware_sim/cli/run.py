@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from firmware_sim.cli.pace import Pace
+from firmware_sim.cli.state_keeper import StateKeeper
 from firmware_sim.clock import SimClock
-from firmware_sim.errors import ScenarioError, WireError
+from firmware_sim.errors import ScenarioError, StateError, WireError
 from firmware_sim.meters.armed import Faults
 from firmware_sim.meters.device import Device
 from firmware_sim.meters.dlt645_meter import Dlt645Meter
@@ -40,6 +41,9 @@ from firmware_sim.wire.rtu_tcp_server import RtuTcpBus
 from firmware_sim.wire.tap import Tap
 from firmware_sim.wire.tcp_server import TcpBus
 
+AT_ONCE = 500
+"""Steps of the plant between two looks at signals, while no bus is open."""
+
 Bus = RtuBus | RtuTcpBus | Rfc2217Bus | TcpBus | DialingBus | LoggerBus | P1Bus
 
 
@@ -53,36 +57,60 @@ class Simulator:
         folder: where relative serial paths lead.
         log: where answers are written.
         clock: the plant's; None: one that starts now, at the pace of the wall clock.
+        keeper: keeps its state, and has the clock; None: what the plant has been is gone when it ends.
 
     Raises:
         ScenarioError: a meter's profile or ``show`` asks for what is not simulated.
+        StateError: the state is none of this plant.
     """
 
-    def __init__(self, scenario: Scenario, *, folder: Path, log: AnswerLog, clock: SimClock | None = None) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        folder: Path,
+        log: AnswerLog,
+        clock: SimClock | None = None,
+        keeper: StateKeeper | None = None,
+    ) -> None:
         self.scenario, self._folder, self._log = scenario, folder, log
         self._plant = Plant(scenario.plant)
-        self._clock = clock or SimClock(start_ms=scenario.plant.start_ms)
+        self._keeper = keeper
+        self._clock = keeper.clock if keeper else clock or SimClock(start_ms=scenario.plant.start_ms)
         self.faults = Faults(scenario.plant.seed)
         for order in scenario.faults:
             self.faults.arm(order, injected=False)
+        if keeper is not None:
+            keeper.resume(self._plant, self.faults)
         self._pace = Pace(self._plant, self._clock)
         self.warnings: list[str] = []
         self._buses = [(table, self._bus(number, table)) for number, table in enumerate(scenario.buses)]
         self._open: list[Bus] = []
 
     async def open(self) -> None:
-        """Start all buses, or none. Raises ``WireError``."""
-        self._pace.open()
+        """Start all buses, or none. A plant that goes on first makes up for the time in which it was away.
+
+        Raises ``WireError``, ``StateError``.
+        """
         try:
+            if self._keeper is not None:
+                self._keeper.open()
+            is_there = False
+            while not is_there:
+                is_there = self._plant.step_to(self._clock.now_ms() // 1000, AT_ONCE)
+                await asyncio.sleep(0)
+            self._pace.open()
             for _, bus in self._buses:
                 await bus.open()
                 self._open.append(bus)
-        except WireError:
+        except (WireError, StateError):
             self.close()
             raise
 
     def close(self) -> None:
         """Stop all buses that are open."""
+        if self._keeper is not None:
+            self._keeper.close()
         self._pace.close()
         while self._open:
             self._open.pop().close()
@@ -242,18 +270,25 @@ async def serve(simulator: Simulator, *, seconds: float | None, opened: Callable
 
     Raises:
         WireError: a path or port cannot be used.
+        StateError: the state file cannot be used.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await simulator.open()
+    opening = loop.create_task(simulator.open())
     try:
+        await asyncio.wait((opening, ending := loop.create_task(stop.wait())), return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        if not opening.done():
+            return
+        await opening
         opened(simulator)
         if seconds is not None:
             loop.call_later(seconds, stop.set)
         await stop.wait()
     finally:
+        opening.cancel()
         simulator.close()
 
 

@@ -232,6 +232,15 @@ class Faults:
             self._tell()
         return [standing.id for standing in found]
 
+    @property
+    def injected(self) -> int:
+        """How many faults were injected so far."""
+        return self._numbers["i"]
+
+    def number_from(self, injected: int) -> None:
+        """Let the ids of faults that are injected follow on so many."""
+        self._numbers["i"] = max(self._numbers["i"], injected)
+
     def standing(self) -> list[Standing]:
         """Every fault that was not cleared, in the order of arming: also the last ones that are over."""
         return list(self._standing.values())

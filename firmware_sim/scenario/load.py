@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +33,8 @@ from gateway.devices.profile import NotToml, Profile, load_profile, toml_of
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """A checked scenario; ``profiles`` by meter name, ``faults`` in the order of the file, ``places`` where there can
-    be more of them."""
+    be more of them; ``digest``: SHA-256 of all that the plant and its meters depend on, its seed included, but neither
+    of the ports that were replaced nor of the profiles."""
 
     source: str
     plant: PlantSpec
@@ -39,6 +42,7 @@ class Scenario:
     profiles: Mapping[str, Profile]
     faults: tuple[Order, ...]
     places: Places
+    digest: str
 
 
 def load_scenario(
@@ -65,12 +69,13 @@ def load_scenario(
         raise ScenarioError(str(path), "", f"byte {error.start} is not UTF-8", "save the file as UTF-8") from None
     except NotToml as error:
         raise ScenarioError(str(path), "", f"not valid TOML: {error}", "correct that line") from None
-    return _Check(path).scenario(_overridden(table, path, seed, ports or {}, at))
+    table = _begun(table, seed, at)
+    text = json.dumps(table, sort_keys=True, default=str)
+    return _Check(path, text).scenario(_moved(table, path, ports or {}))
 
 
-def _overridden(
-    table: dict[str, Any], path: Path, seed: int | None, ports: Mapping[str, str], at: str | None
-) -> dict[str, Any]:
+def _begun(table: dict[str, Any], seed: int | None, at: str | None) -> dict[str, Any]:
+    """With another seed, and another start."""
     plant = table.get("plant", {})
     if isinstance(plant, dict):
         if seed is not None:
@@ -78,6 +83,11 @@ def _overridden(
         if at is not None:
             plant = {key: value for key, value in plant.items() if key != "start_hour"} | {"start": at}
         table = {**table, "plant": plant} if plant else table
+    return table
+
+
+def _moved(table: dict[str, Any], path: Path, ports: Mapping[str, str]) -> dict[str, Any]:
+    """With other ports."""
     buses = [b for b in table.get("bus", []) if isinstance(b, dict)]
     for name, port in ports.items():
         mine = [b for b in buses if b.get("name") == name]
@@ -90,10 +100,10 @@ def _overridden(
 
 
 class _Check:
-    """One file's tables → Scenario. Every refusal leaves through ``refuse``."""
+    """One file's tables → Scenario. Every refusal leaves through ``refuse``. ``text``: all tables, for the digest."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, text: str) -> None:
+        self.path, self._text = path, text
 
     def refuse(self, key: str, problem: str, fix: str) -> ScenarioError:
         return ScenarioError(str(self.path), key, problem, fix)
@@ -135,7 +145,8 @@ class _Check:
         self.fit(partial(check_meters, plant, [(where, meter) for where, _, meter in meters], profiles))
         places = Places({bus.name: bus.type for bus in file.bus}, {meter.name: bus.name for _, bus, meter in meters})
         faults = [self.fault(f"fault[{number}]", row, places) for number, row in enumerate(file.fault)]
-        return Scenario(str(self.path), plant, tuple(file.bus), profiles, tuple(faults), places)
+        digest = hashlib.sha256(f"{self._text}\n{plant!r}".encode()).hexdigest()
+        return Scenario(str(self.path), plant, tuple(file.bus), profiles, tuple(faults), places, digest)
 
     def curves(self, plant: PlantTable) -> dict[str, Curve]:
         try:
