@@ -17,34 +17,18 @@ from firmware_sim.cli.comparing import compare
 from firmware_sim.cli.register_map import register_map
 from firmware_sim.cli.run import Simulator, serve, write_ready
 from firmware_sim.cli.state_keeper import StateKeeper
+from firmware_sim.cli.times import moment, plant_speed
+from firmware_sim.cli.truth import truth
 from firmware_sim.clock import SimClock
 from firmware_sim.errors import SimError
 from firmware_sim.meters.dlt645_meter import Dlt645Meter
 from firmware_sim.meters.register_map import Layout, MeterSpec, Mismatch
 from firmware_sim.plant.model import Plant, PlantSpec
 from firmware_sim.scenario.load import load_scenario
-from firmware_sim.scenario.plant_schema import moment_of
 from firmware_sim.wire.answer_log import AnswerLog
 from gateway.devices.profile import Profile, ProfileError, catalog, load_profile
 
 FILE = click.Path(path_type=Path)
-SLOWEST, FASTEST = 0.01, 3600.0
-"""Of ``--speed``: beyond an hour a second no machine keeps up with the plant."""
-
-
-def _moment(_: click.Context, option: click.Parameter, text: str | None) -> str | None:
-    try:
-        if text is not None:
-            moment_of(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r}: {error}") from None
-    return text
-
-
-def _speed(_: click.Context, option: click.Parameter, speed: float) -> float:
-    if not SLOWEST <= speed <= FASTEST:  # nor is it what is no number
-        raise click.BadParameter(f"{speed:g} is no speed of a plant; give {SLOWEST:g} to {FASTEST:g}")
-    return speed
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,9 +47,11 @@ main.add_command(register_map)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Replace the scenario's seed.")
 @click.option("--port", "ports", multiple=True, metavar="BUS=PORT", help="Replace a bus's port; 0 takes a free one.")
 @click.option("--for", "seconds", type=click.FloatRange(0), help="Stop by itself after so many seconds.")
-@click.option("--at", metavar="TIME", callback=_moment, help="Replace the plant's start; 2026-06-21T04:00+08:00.")
+@click.option("--at", metavar="TIME", callback=moment, help="Replace the plant's start; 2026-06-21T04:00+08:00.")
 @click.option("--state", type=FILE, help="Keep the plant's state in this file; one that was killed goes on from it.")
-@click.option("--speed", type=float, default=1.0, callback=_speed, help="The plant's time runs so many times as fast.")
+@click.option(
+    "--speed", type=float, default=1.0, callback=plant_speed, help="How many times as fast the plant's time runs."
+)
 def run(
     scenario: Path,
     folder: Path,
@@ -123,6 +109,7 @@ def run(
 
 
 main.add_command(compare)
+main.add_command(truth)
 
 
 def _warn(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
@@ -16,6 +17,7 @@ from firmware_sim.meters.dlt645_map import (
     DATE,
     DEMAND_AT,
     NUMBER,
+    TARIFFS,
     TIME,
     Item,
     Items,
@@ -29,7 +31,7 @@ from firmware_sim.meters.register_image import Reply
 from firmware_sim.meters.register_map import MeterSpec
 from firmware_sim.meters.scaling import in_digits
 from firmware_sim.plant.model import Plant
-from firmware_sim.plant.quantities import Scene, conversion
+from firmware_sim.plant.quantities import QUANTITIES, Scene, conversion
 from gateway.devices.profile import Point
 
 Alter = Callable[[Any, Value], Value]
@@ -106,6 +108,39 @@ class Dlt645Meter:
             data += packed
             values |= {point.name: _reading(point, item, packed) for point in points}
         return Reply(tuple(data), values)
+
+    @property
+    def clock_points(self) -> frozenset[str]:
+        """The points that show date or time."""
+        found = [(self._items(place[0]).get(place), points) for place, points in self._points.items()]
+        clocks = (points for item, points in found if item and item.quantity in (DATE, TIME, DEMAND_AT))
+        return frozenset(point.name for points in clocks for point in points)
+
+    def points(self, t_ms: int, alter: Alter | None = None) -> Reply:
+        """Every point of the profile that it has, each as its own identifier shows it."""
+        data, values = list[int](), dict[str, Value]()
+        for di in dict.fromkeys(place[0] for place in self._points):
+            with suppress(Refused):
+                reply = self.read(di, t_ms, alter)
+                data += reply.registers
+                values |= reply.values
+        return Reply(tuple(data), values)
+
+    def exact(self, t_ms: int) -> dict[str, Value]:
+        """Of each point what is measured, in its unit, before it is laid out in digits; a tariff counts its share."""
+        now, start, values = self._scene(t_ms), self._scene(0), dict[str, Value]()
+        for place, points in self._points.items():
+            if (item := self._items(place[0]).get(place)) is None:
+                continue
+            quantity = QUANTITIES.get(item.quantity)
+            for point in points:
+                if quantity is None:
+                    values[point.name] = self._shown(item, now, t_ms)
+                    continue
+                value = quantity.of(start if item.kind == "demand" else now)
+                value *= conversion(quantity.unit, point.unit) or 1
+                values[point.name] = value / TARIFFS if item.tariff else value
+        return values
 
     def _scene(self, t_ms: int) -> Scene:
         state, spec = self._plant.at(t_ms), self.spec

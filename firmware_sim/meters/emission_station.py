@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from firmware_sim.plant.model import Plant
+from firmware_sim.plant.signals import total
 from firmware_sim.plant.stack import AIR_CO2, AMBIENT_PA, CO2_KG_PER_KMOL, NM3_PER_KMOL, SO2_MG_PER_NM3, Stack
 from firmware_sim.plant.state import there
 from firmware_sim.plant.tree import GRID
@@ -105,6 +106,16 @@ class Station:
             self._flag(texts, code, [_state(stack)])
         return texts | dict(self.spec.items)
 
+    def exact(self, t_ms: int) -> dict[str, float]:
+        """The same before it is written in digits, without flags and further items."""
+        stack = self._stack(t_ms)
+        values: dict[str, float] = {}
+        for code, factor in self._factors():
+            value = values[f"{self.code(code)}-Rtd"] = factor.value(stack)
+            if factor.converted:
+                values[f"{self.code(code)}-ZsRtd"] = _converted(stack, value)
+        return values
+
     def period(self, begin_ms: int, end_ms: int) -> dict[str, str]:
         """What they showed between two moments: least, mean and largest value, amounts."""
         count = max(FEWEST_SAMPLES, min(MOST_SAMPLES, (end_ms - begin_ms) // SAMPLE_EVERY_MS))
@@ -119,7 +130,7 @@ class Station:
                 _statistics(texts, self.code(code), "Zs", converted, factor.decimals)
             if factor.amount is not None:
                 amounts = [factor.amount(stack, value) for stack, value in zip(stacks, values, strict=True)]
-                texts[f"{self.code(code)}-Cou"] = f"{sum(amounts) / count * (end_ms - begin_ms) / 1000:.4f}"
+                texts[f"{self.code(code)}-Cou"] = f"{total(amounts) / count * (end_ms - begin_ms) / 1000:.4f}"
             self._flag(texts, code, [_state(stack) for stack in stacks])
         return texts | dict(self.spec.items)
 
@@ -158,5 +169,5 @@ def _converted(stack: Stack, value: float) -> float:
 
 
 def _statistics(texts: dict[str, str], code: str, prefix: str, values: Sequence[float], decimals: int) -> None:
-    for suffix, value in (("Min", min(values)), ("Avg", sum(values) / len(values)), ("Max", max(values))):
+    for suffix, value in (("Min", min(values)), ("Avg", total(values) / len(values)), ("Max", max(values))):
         texts[f"{code}-{prefix}{suffix}"] = f"{value:.{decimals}f}"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from firmware_sim.plant.model import Plant
+from firmware_sim.plant.signals import total
 from firmware_sim.plant.state import Flow, State
 
+CLOCK = "0-0:1.0.0"
+"""Code of date and time."""
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 KINDS = {"gas": ("003", "m3", 0.4), "water": ("007", "m3", 0.02), "heat": ("004", "GJ", 0.05)}
 """Device type, unit, and how much of it flows in an hour."""
@@ -70,7 +74,7 @@ class P1Meter:
         if edition > 2:
             version = "1-3:0.2.8(50)" if edition == 5 else "1-3:0.2.8(42)"
             version = "0-0:96.1.4(50217)" if self.spec.country == "be" else version
-            lines += [version, f"0-0:1.0.0({_time(now_ms)})"]
+            lines += [version, f"{CLOCK}({_time(now_ms)})"]
         if self.spec.country != "at":
             lines.append(f"0-0:96.1.1({self.spec.equipment.encode().hex().upper()})")
         lines += self._measured(t_ms)
@@ -94,19 +98,44 @@ class P1Meter:
                 found[name][code] = format(Decimal(number), "f") if star or not head else number
         return found
 
+    def exact(self, t_ms: int) -> dict[str, dict[str, float]]:
+        """What it measures by meter and code, in the units of its telegrams, before it is written in digits."""
+        right, (taken, given) = replace(self.spec, class_percent=0.0), self.spec.start_wh
+        flow = right.flow(self._plant.at(t_ms))
+        unit = 1 if self.spec.country == "at" else 1000
+        imported, exported = taken + total(flow.imported_wh), given + total(flow.exported_wh)
+        power = total(flow.watts)
+        values = {
+            **{f"1-0:1.8.{tariff}": imported / unit for tariff in (0, 1)},
+            **{f"1-0:2.8.{tariff}": exported / unit for tariff in (0, 1)},
+            "1-0:1.7.0": max(power, 0) / unit,
+            "1-0:2.7.0": max(-power, 0) / unit,
+        }
+        for phase, (active, reactive, volts) in enumerate(zip(flow.watts, flow.vars, flow.volts, strict=True)):
+            code = 20 * phase
+            values[f"1-0:{21 + code}.7.0"] = max(active, 0) / 1000
+            values[f"1-0:{22 + code}.7.0"] = max(-active, 0) / 1000
+            values[f"1-0:{31 + code}.7.0"] = math.hypot(active, reactive) / volts if volts > 0 else 0.0
+            values[f"1-0:{32 + code}.7.0"] = volts
+        found = {self.spec.name: values}
+        for meter in self.spec.passed_on:
+            now = meter.start + KINDS[meter.kind][2] * t_ms / 3_600_000
+            found[meter.name] = {f"0-{meter.channel}:24.2.{number}": now for number in (1, 3)}
+        return found
+
     def _measured(self, t_ms: int) -> Sequence[str]:
         flow = self.spec.flow(self._plant.at(t_ms))
         (start_in, start_out), watts = self.spec.start_wh, flow.watts
-        imported, exported = start_in + sum(flow.imported_wh), start_out + sum(flow.exported_wh)
-        total = sum(watts)
+        imported, exported = start_in + total(flow.imported_wh), start_out + total(flow.exported_wh)
+        power = total(watts)
         if self.spec.country == "at":
             return [
                 *(f"1-0:1.8.{tariff}({imported:09.0f}*Wh)" for tariff in (0, 1)),
                 "1-0:1.8.2(000000000*Wh)",
-                f"1-0:1.7.0({max(total, 0):09.0f}*W)",
+                f"1-0:1.7.0({max(power, 0):09.0f}*W)",
                 *(f"1-0:2.8.{tariff}({exported:09.0f}*Wh)" for tariff in (0, 1)),
                 "1-0:2.8.2(000000000*Wh)",
-                f"1-0:2.7.0({max(-total, 0):09.0f}*W)",
+                f"1-0:2.7.0({max(-power, 0):09.0f}*W)",
             ]
         lines = [
             f"1-0:1.8.1({imported / 1000:010.3f}*kWh)",
@@ -114,19 +143,19 @@ class P1Meter:
             f"1-0:2.8.1({exported / 1000:010.3f}*kWh)",
             "1-0:2.8.2(000000.000*kWh)",
             "0-0:96.14.0(0001)",
-            f"1-0:1.7.0({max(total, 0) / 1000:06.3f}*kW)",
-            f"1-0:2.7.0({max(-total, 0) / 1000:06.3f}*kW)",
+            f"1-0:1.7.0({max(power, 0) / 1000:06.3f}*kW)",
+            f"1-0:2.7.0({max(-power, 0) / 1000:06.3f}*kW)",
         ]
         if self.spec.edition == 2:
             return lines
-        for phase, (power, reactive, volts) in enumerate(zip(watts, flow.vars, flow.volts, strict=True)):
-            amps = (power * power + reactive * reactive) ** 0.5 / volts if volts > 0 else 0.0
+        for phase, (active, reactive, volts) in enumerate(zip(watts, flow.vars, flow.volts, strict=True)):
+            amps = (active * active + reactive * reactive) ** 0.5 / volts if volts > 0 else 0.0
             code = 20 * phase
             if self.spec.edition == 5:
                 lines.append(f"1-0:{32 + code}.7.0({volts:06.1f}*V)")
             lines.append(f"1-0:{31 + code}.7.0({amps:06.2f}*A)" if self.spec.edition == 5 else _whole_amps(code, amps))
-            lines.append(f"1-0:{21 + code}.7.0({max(power, 0) / 1000:06.3f}*kW)")
-            lines.append(f"1-0:{22 + code}.7.0({max(-power, 0) / 1000:06.3f}*kW)")
+            lines.append(f"1-0:{21 + code}.7.0({max(active, 0) / 1000:06.3f}*kW)")
+            lines.append(f"1-0:{22 + code}.7.0({max(-active, 0) / 1000:06.3f}*kW)")
         return lines
 
     def _passed_on(self, meter: PassedOn, t_ms: int) -> Sequence[str]:

@@ -74,6 +74,7 @@ class Meter:
         self._server_id = str(spec.plate.get("server_id", ""))
         share = 3 if has_one_phase([point.name for point in spec.profile.points]) else 1
         self._wh, self._varh = ((share * taken, share * given) for taken, given in (spec.start_wh, spec.start_varh))
+        self._cells = layout.cells
         self._parts = {part for _, parts in layout.sums for part in parts}
         self._spaces: dict[int, list[Shown]] = {}
         for shown in layout.cells:
@@ -131,8 +132,7 @@ class Meter:
         return block
 
     def _reply(self, block: Block, t_ms: int, alter: Alter | None) -> Reply:
-        state, spec = self._plant.at(t_ms), self.spec
-        scene = Scene(state, spec.flow(state), self._wh, self._varh, spec.start_kg, cache(partial(spec.unit, state)))
+        scene = self._scene(t_ms)
         registers: list[int] = [0] * block.count
         values: dict[str, Value] = {}
         for cell, source, packed_of, at, whole in block.parts:
@@ -148,6 +148,29 @@ class Meter:
             if cell.name and whole:
                 values[cell.name] = packed.reading
         return Reply(tuple(registers), self._with_sums(values) if self._sums else values)
+
+    def _scene(self, t_ms: int) -> Scene:
+        state, spec = self._plant.at(t_ms), self.spec
+        return Scene(state, spec.flow(state), self._wh, self._varh, spec.start_kg, cache(partial(spec.unit, state)))
+
+    def points(self, t_ms: int, alter: Alter | None = None) -> Reply:
+        """Every point at once, whatever a request can ask for; registers one behind the other."""
+        scene = self._scene(t_ms - t_ms % self.spec.refresh_ms)
+        words: list[int] = []
+        values: dict[str, Value] = {}
+        for shown in self._cells:
+            value = shown.source(scene) if shown.source else None
+            packed = packer(shown.cell)(alter(shown.cell, value) if alter else value)
+            words += packed.words
+            if shown.cell.name:
+                values[shown.cell.name] = packed.reading
+        return Reply(tuple(words), self._with_sums(values))
+
+    def exact(self, t_ms: int) -> dict[str, Value]:
+        """Of each point what is measured, in its unit, before it is laid out in registers."""
+        scene = self._scene(t_ms)
+        values = {s.cell.name: s.source(scene) if s.source else None for s in self._cells if s.cell.name}
+        return self._with_sums(values)
 
     def _with_sums(self, values: dict[str, Value]) -> dict[str, Value]:
         """The readings, parts of sums as their sum: it needs all of them."""

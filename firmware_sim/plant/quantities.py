@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from firmware_sim.plant.signals import total
 from firmware_sim.plant.stack import Stack
 from firmware_sim.plant.state import Flow, Inverter, Probe, State, UnitState, there
 
@@ -105,7 +106,7 @@ _GAS_J_M3, _GAS_KG_M3 = 3.6e7, 0.75
 
 def _gas_m3(s: Scene) -> float:
     """What has flown through the line of gas since the start."""
-    return sum(s.consumption.imported_wh) * 3600 / _GAS_J_M3
+    return total(s.consumption.imported_wh) * 3600 / _GAS_J_M3
 
 
 def _humidity(s: Scene) -> float:
@@ -182,12 +183,12 @@ _PHASES = [_of_phase(n) for n in (0, 1, 2)]
 def _over_phases(stem: str, *, mean: bool = False) -> Quantity:
     parts = [phase[f"{stem}_l{n}"] for n, phase in enumerate(_PHASES, 1)]
     share = 3 if mean else 1
-    return Quantity(parts[0].unit, lambda s: sum(part.of(s) for part in parts) / share)
+    return Quantity(parts[0].unit, lambda s: total(part.of(s) for part in parts) / share)
 
 
 def _mean_across() -> Quantity:
     parts = [phase[f"voltage_ll_{pair}"] for phase, pair in zip(_PHASES, ("l12", "l23", "l31"), strict=True)]
-    return Quantity("V", lambda s: sum(part.of(s) for part in parts) / 3)
+    return Quantity("V", lambda s: total(part.of(s) for part in parts) / 3)
 
 
 def _neutral(s: Scene) -> float:
@@ -247,7 +248,7 @@ _GENERATOR = {  # a generator counts what it delivers as positive
     "generated_power": Quantity("W", lambda s: -_watts.of(s)),
     "generated_reactive_power": Quantity("var", lambda s: -_vars.of(s)),
     "generated_power_factor": Quantity("/", lambda s: _factor(-_watts.of(s), -_vars.of(s))),
-    "energy_yield_day": Quantity("Wh", lambda s: sum(s.flow.exported_wh)),  # the day is that of the start
+    "energy_yield_day": Quantity("Wh", lambda s: total(s.flow.exported_wh)),  # the day is that of the start
     "active_power_peak_day": Quantity("W", lambda s: -_watts.of(s)),
 }
 
@@ -275,16 +276,16 @@ _EVENTS = {
 }
 
 _GRID = {  # as an inverter's own meter at the grid connection counts, what is delivered as positive
-    "grid_power_delivered": Quantity("W", lambda s: -sum(s.state.flows["grid"].watts)),
-    "grid_meter_reactive_power": Quantity("var", lambda s: -sum(s.state.flows["grid"].vars)),
-    "grid_energy_import": Quantity("Wh", lambda s: sum(s.state.flows["grid"].imported_wh)),
-    "grid_energy_export": Quantity("Wh", lambda s: sum(s.state.flows["grid"].exported_wh)),
+    "grid_power_delivered": Quantity("W", lambda s: -total(s.state.flows["grid"].watts)),
+    "grid_meter_reactive_power": Quantity("var", lambda s: -total(s.state.flows["grid"].vars)),
+    "grid_energy_import": Quantity("Wh", lambda s: total(s.state.flows["grid"].imported_wh)),
+    "grid_energy_export": Quantity("Wh", lambda s: total(s.state.flows["grid"].exported_wh)),
 }
 
 _LINE = {  # a line with gas that holds what the load takes: 10 kWh a normal cubic metre, 0.75 kg of it, 10 cm² of pipe
-    "flow": Quantity("m3/s", lambda s: sum(s.consumption.watts) / _GAS_J_M3),
-    "volume_flow": Quantity("m3/s", lambda s: sum(s.consumption.watts) / _GAS_J_M3),
-    "velocity": Quantity("m/s", lambda s: sum(s.consumption.watts) / _GAS_J_M3 / 0.001),
+    "flow": Quantity("m3/s", lambda s: total(s.consumption.watts) / _GAS_J_M3),
+    "volume_flow": Quantity("m3/s", lambda s: total(s.consumption.watts) / _GAS_J_M3),
+    "velocity": Quantity("m/s", lambda s: total(s.consumption.watts) / _GAS_J_M3 / 0.001),
     "volume_total": Quantity("m3", lambda s: _gas_m3(s)),
     "mass_total": Quantity("kg", lambda s: _gas_m3(s) * _GAS_KG_M3),
     "density": Quantity("kg/m3", lambda s: _GAS_KG_M3),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Iterable
 
 _MASK = 2**64 - 1
 AREA_PER_UNIT = 2_000_000
@@ -40,6 +41,14 @@ def noise(seed: int, channel: str, t_s: float, period_s: float) -> float:
     before = uniform(seed, channel, int(number)) * 2 - 1
     after = uniform(seed, channel, int(number) + 1) * 2 - 1
     return before + (after - before) * part * part * (3 - 2 * part)
+
+
+def total(values: Iterable[float]) -> float:
+    """Their sum, added up one by one, so that a plant is the same on each version: ``sum`` compensates since 3.12."""
+    found: float = 0
+    for value in values:
+        found += value
+    return found
 
 
 def daylight(hour: float) -> float:

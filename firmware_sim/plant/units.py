@@ -18,7 +18,7 @@ from typing import ClassVar, Protocol
 
 from firmware_sim.plant.battery import BatterySpec
 from firmware_sim.plant.curves import DAY_S, MONDAY_S, Curve
-from firmware_sim.plant.signals import cloud_cover, daylight, demand, noise, uniform
+from firmware_sim.plant.signals import cloud_cover, daylight, demand, noise, total, uniform
 from firmware_sim.plant.stack import StackSpec, stack_at
 from firmware_sim.plant.state import MPPT, SLEEPING, THROTTLED, Flow, Inverter, Phases, Probe, UnitState
 from firmware_sim.plant.sun import PanelSpec, panel_of
@@ -228,7 +228,7 @@ class Solar:
 
     def shown(self, world: World, moment: Moment) -> UnitState:
         """The inverter."""
-        ac_watts = -sum(moment.flow.watts)
+        ac_watts = -total(moment.flow.watts)
         state = SLEEPING if ac_watts <= 0 else THROTTLED if ac_watts >= self.kw * 1000 * 0.9999 else MPPT
         dc_watts = ac_watts / 0.975 + 18 if ac_watts > 0 else 0.0
         cabinet_c, sink_c = moment.slow
@@ -338,7 +338,7 @@ class Battery:
         """The state of charge."""
         if not self.spec.kwh:
             return UnitState(charge=0.0)
-        held_wh = self.spec.held_wh(sum(moment.flow.imported_wh), sum(moment.flow.exported_wh))
+        held_wh = self.spec.held_wh(total(moment.flow.imported_wh), total(moment.flow.exported_wh))
         return UnitState(charge=held_wh / (self.spec.kwh * 1000))
 
 

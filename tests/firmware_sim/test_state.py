@@ -243,7 +243,7 @@ def test_a_state_whose_contents_do_not_fit_is_refused(tmp_path: Path, part: str)
         tmp_path, lambda line: line.replace(part, {'"faults": []': '"faults": [{"id": "i1"}]'}.get(part, part + "1, "))
     )
     again = keeper(tmp_path)
-    with pytest.raises(StateError, match="no state of this plant"):
+    with pytest.raises(StateError, match="no state"):
         again.resume(Plant(load_scenario(tmp_path / "plant.toml").plant), Faults())
 
 
