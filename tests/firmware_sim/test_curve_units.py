@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from firmware_sim.plant.state import SLEEPING, there
 from firmware_sim.plant.units import Thermal
 from firmware_sim.scenario.hj212_schema import Hj212Table
 from firmware_sim.scenario.load import Scenario, load_scenario
-from firmware_sim.scenario.schema import TcpTable
+from firmware_sim.scenario.schema import RtuTcpTable, TcpTable
 from tests.campaigns.simulator.plant_gas import GasBalance
 
 START = "2026-06-22T08:00+08:00"  # a Monday
@@ -179,3 +180,28 @@ def test_the_coal_plant_shows_one_fire_in_its_generator_and_its_stack() -> None:
     assert fuel_kg > 10_000
     assert float(texts["a05001-Cou"]) == pytest.approx(fuel_kg * unit.boiler.carbon * CO2_PER_CARBON, rel=0.01)
     assert float(texts["a21026-Cou"]) == pytest.approx(fuel_kg * 0.006 * 64.06 / 32.06, rel=0.01)
+
+
+def test_the_main_meter_of_the_factory_shows_its_six_and_their_losses() -> None:
+    found = load_scenario(Path("factory"))
+    flows = Plant(found.plant).at(0).flows
+    (bus,) = found.buses
+    assert isinstance(bus, RtuTcpTable)
+    main, *six = [sum(flows[row.measures or "grid"].watts) for row in bus.meter]
+    assert len(six) == 6
+    assert 0.005 < main / math.fsum(six) - 1 < 0.04
+    assert sum(flows["presses"].watts) / 1000 == pytest.approx(83.5, rel=0.05)  # Monday, between 05:45 and 06:15
+
+
+def test_the_inverters_of_the_park_are_the_whole_of_its_panels() -> None:
+    found = load_scenario(Path("park"))
+    state = Plant(found.plant).at(0)
+    bus = found.buses[1]
+    assert isinstance(bus, TcpTable)
+    rows = [row.spec(found.profiles[row.name], bus.codes(row)) for row in bus.meter]
+    assert len(rows) == 200
+    shown = math.fsum(sum(row.flow(state).watts) for row in rows)
+    assert shown == pytest.approx(sum(state.flows["panels"].watts), rel=1e-9)
+    assert shown < -3_000_000
+    inverter = there(rows[7].unit(state).inverter)
+    assert inverter.dc_watts == pytest.approx(-sum(rows[7].flow(state).watts) / 0.975, rel=0.01)
