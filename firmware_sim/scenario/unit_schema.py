@@ -68,7 +68,7 @@ class CurveTable(Table):
 
     name: Name
     at: Name = GRID
-    curve: Annotated[str, Field(min_length=1)] | None = None
+    curve: Annotated[str, Field(pattern=r"^[^\x00]+$")] | None = None
     repeats: Repeats | None = None
 
     @model_validator(mode="after")

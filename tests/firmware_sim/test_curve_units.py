@@ -125,6 +125,8 @@ BOILER = 'name = "unit"\nkind = "thermal"\nfuel_kg_h = 100\n'
         (PANEL + 'repeats = "day"', START, "plant.unit[0]", "there is none"),
         (PANEL + 'curve = "day.csv"\nrepeats = "month"', START, "plant.unit[0].repeats", "'month'"),
         (PANEL + 'curve = "none.csv"', START, "plant.unit[0].curve", "none.csv"),
+        (PANEL + r'curve = "\u0000"', START, "plant.unit[0].curve", "pattern"),
+        (PANEL + 'curve = "."', START, "plant.unit[0].curve", "directory"),
         (PANEL + 'curve = "double.csv"', START, "line 3", "07:00:00 is the time of line 2"),
         (PANEL + 'curve = "day.csv"', START, "line 3", "roof has no more than kw = 9"),
         (PANEL + 'curve = "dates.csv"', None, "plant.unit[0].curve", "the plant has none"),
