@@ -37,6 +37,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "merkle",
         "pages",
         "pipeline",
+        "sim",
         "verify",
         "writer",
     ),
