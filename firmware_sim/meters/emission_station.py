@@ -118,8 +118,8 @@ class Station:
 
     def period(self, begin_ms: int, end_ms: int) -> dict[str, str]:
         """What they showed between two moments: least, mean and largest value, amounts."""
-        count = max(FEWEST_SAMPLES, min(MOST_SAMPLES, (end_ms - begin_ms) // SAMPLE_EVERY_MS))
-        moments = [begin_ms + (end_ms - begin_ms) * n // count for n in range(count)]
+        moments = self.moments(begin_ms, end_ms)
+        count = len(moments)
         stacks = [self._stack(t_ms) for t_ms in moments]
         texts: dict[str, str] = {}
         for code, factor in self._factors():
@@ -136,6 +136,15 @@ class Station:
 
     def _stack(self, t_ms: int) -> Stack:
         return there(self._plant.at(t_ms).units[self.spec.measures].stack)
+
+    def moments(self, begin_ms: int, end_ms: int) -> list[int]:
+        """Those at which a period is sampled."""
+        count = max(FEWEST_SAMPLES, min(MOST_SAMPLES, (end_ms - begin_ms) // SAMPLE_EVERY_MS))
+        return [begin_ms + (end_ms - begin_ms) * n // count for n in range(count)]
+
+    def look(self, t_ms: int) -> None:
+        """Have the plant find a moment that a period is about to ask for."""
+        self._plant.at(t_ms)
 
     def code(self, code: str) -> str:
         """A code as the logger writes it."""

@@ -5,7 +5,7 @@ of a millisecond, so an hour of them must never be made while a meter waits for 
 
 - A task makes each step a second before it is needed (``firmware_sim/cli/pace.py``), so whoever asks for now finds it.
 - The last ``KEPT_S`` of them are kept one by one: a look back of up to an hour (``cached``, ``torn``) is a lookup.
-- Of the older ones those that are ten minutes apart are kept for a day, and those that are an hour apart for good; and
+- Of the older ones those that are a minute apart are kept for a day, and those that are an hour apart for good; and
   those that somebody looks back at again and again (``frozen``). From these any other one is made again.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 KEPT_S = 65 * 60
-MARK_EVERY, KEPT_FOR_GOOD_EVERY, MARKS_S = 600, 3600, 86_400
+MARK_EVERY, KEPT_FOR_GOOD_EVERY, MARKS_S = 60, 3600, 25 * 3600
 LOOKED_AT = 128
 """Most older steps kept because somebody looked at them last."""
 
@@ -67,7 +67,8 @@ class Steps(Generic[S]):
 
     def kept(self, second: int) -> S:
         """The last one up to a second from which others can be made for as long as the plant runs."""
-        return self._marks[max(mark for mark in self._marks if mark <= second)]
+        near = self._marks.get(second - second % MARK_EVERY)
+        return near or self._marks[max(mark for mark in self._marks if mark <= second)]
 
     def resume(self, step: S) -> None:
         """Take over a step that another run of the same plant has made, and go on from the newest."""

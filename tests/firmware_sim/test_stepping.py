@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from firmware_sim.cli.pace import SLICE, Pace
 from firmware_sim.clock import SimClock
 from firmware_sim.plant.model import Plant, PlantSpec
-from firmware_sim.plant.stepping import KEPT_S, LOOKED_AT, MARK_EVERY, Steps
+from firmware_sim.plant.stepping import KEPT_S, LOOKED_AT, MARK_EVERY, MARKS_S, Steps
 
 HOUR_S, DAY_S = 3600, 86_400
 
@@ -54,10 +54,13 @@ def test_each_step_is_made_once_and_the_last_hour_is_looked_up() -> None:
 def test_what_is_older_is_made_from_a_mark_and_those_looked_at_again_are_kept() -> None:
     counted = Counted()
     counted.cost(30 * HOUR_S)
-    asked = 20 * HOUR_S + 300
+    asked = 20 * HOUR_S + 30
     assert counted.cost(asked) == asked % MARK_EVERY
     assert counted.cost(asked, asked, asked + 1) == 1
-    assert counted.cost(3 * HOUR_S + 1800) == 1800  # older than a day: from the hour
+    assert counted.cost(3 * HOUR_S + 1800) == 1800  # older than 25 hours: from the hour
+    day = [6 * HOUR_S + 17 + 1440 * n for n in range(60)]  # as an hj212 logger samples it
+    assert counted.cost(*day) < 60 * MARK_EVERY
+    assert counted.cost(*day) == 0
     assert counted.cost(*range(asked, asked + LOOKED_AT)) < LOOKED_AT + MARK_EVERY
     assert counted.cost(0) == 0
 
@@ -66,16 +69,16 @@ def test_the_marks_of_two_days_are_those_of_the_last_and_the_hours_before_it() -
     counted = Counted()
     counted.steps.make(2 * DAY_S)
     marks = [counted.steps.kept(second).second for second in range(0, 2 * DAY_S, MARK_EVERY)]
-    assert len({*marks}) == 24 + DAY_S // MARK_EVERY
+    assert len({*marks}) == 23 + MARKS_S // MARK_EVERY
 
 
 def test_a_plant_goes_on_from_a_step_of_another_run_as_if_it_had_made_all() -> None:
     one, other = Plant(PlantSpec(seed=9)), Plant(PlantSpec(seed=9))
     state = one.at(700_250)
     step = one.kept(700)
-    assert step.second == MARK_EVERY
+    assert step.second == 660
     other.resume(step)
-    assert other.step_to(700, 100)  # 100 steps are enough: from the mark, not from the start
+    assert other.step_to(700, 40)  # 40 steps are enough: from the mark, not from the start
     assert other.at(700_250) == state
     assert other.at(3_000) == one.at(3_000)
 

@@ -181,6 +181,9 @@ class Idle(Station):
     def period(self, begin_ms: int, end_ms: int) -> dict[str, str]:
         return {"span-Rtd": str(end_ms - begin_ms)}
 
+    def moments(self, begin_ms: int, end_ms: int) -> list[int]:
+        return []
+
 
 class Hurried(SimClock):
     """A clock by which everything waited for is there at once."""

@@ -97,10 +97,18 @@ class Messages:
             end = following(begin, step, tz)
             due = begin if cn == REALTIME else end
             await asyncio.sleep(clock.wait_s(clock.plant_ms_at(due)))
+            if cn != REALTIME:
+                await self._look_back(max(0, clock.plant_ms_at(begin)), max(0, clock.plant_ms_at(end)))
             message = self.message(cn, begin, due)
             if message is not None:
                 self._take(message)
             begin = end
+
+    async def _look_back(self, begin_ms: int, end_ms: int) -> None:
+        """Go through a period's moments one by one: those of a day are not kept, and the lines are served between."""
+        for t_ms in self._station.moments(begin_ms, end_ms):
+            self._station.look(t_ms)
+            await asyncio.sleep(0)
 
     def message(self, cn: str, begin_ms: int, due_ms: int) -> Message | None:
         """The message of a period, whose ends are moments of the plant's calendar as Unix time in ms; None while the

@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.rates.sim_plants import (
+from benchmarks.simulator.sim_plants import (
     FORMULA_MS,
     Reader,
     Server,

@@ -33,7 +33,7 @@ _POINTS = {
     "energy_import": "Wh", "energy_export": "Wh", "reactive_energy_import": "varh", "reactive_energy_export": "varh",
 }  # fmt: skip
 PROFILE = (
-    'vendor = "Bench"\ndevice = "Meter of 30 floats"\nsource = "benchmarks/rates/sim_plants.py"\n'
+    'vendor = "Bench"\ndevice = "Meter of 30 floats"\nsource = "benchmarks/simulator/sim_plants.py"\n'
     + ('[defaults]\nfc = 3\ntype = "float32"\n[points]\n')
     + "".join(f'{name} = {{ address = {2 * n}, unit = "{unit}" }}\n' for n, (name, unit) in enumerate(_POINTS.items()))
 )
@@ -99,7 +99,7 @@ def simulator(folder: Path, scenario: str, *options: str) -> Iterator[Server]:
 @contextmanager
 def constant(units: int) -> Iterator[Server]:
     """Pymodbus's server with so many units."""
-    words = [sys.executable, "-m", "benchmarks.rates.constant_server", str(units), str(REGISTERS)]
+    words = [sys.executable, "-m", "benchmarks.simulator.constant_server", str(units), str(REGISTERS)]
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None

@@ -1,6 +1,6 @@
 """What the simulator is compared with: pymodbus's Modbus TCP server, with registers that never change.
 
-``python -m benchmarks.rates.constant_server UNITS REGISTERS`` prints its port; ends when its standard input does.
+``python -m benchmarks.simulator.constant_server UNITS REGISTERS`` prints its port; ends when its standard input does.
 """
 
 from __future__ import annotations
