@@ -49,7 +49,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "tests.campaigns.fleet": ("fleet-kills",),
     "tests.campaigns.honest": ("honest-histories",),
     "tests.campaigns.ledgers": ("ledger-faults", "ledger-hostile", "ledger-kills"),
-    "tests.campaigns.simulator": ("plant", "sim-kills"),
+    "tests.campaigns.simulator": ("compare", "plant", "sim-kills"),
     "tests.campaigns.streams": ("parsers",),
 }
 """Package → what it measures or proves; its other modules are what these are made of."""

@@ -35,7 +35,7 @@ def test_wrong_use_is_explained_and_nothing_runs(
 def test_a_campaign_is_a_benchmark_that_proves_and_no_other_is_run_as_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(CAMPAIGNS) < set(NAMES)
     assert main(["pipeline"], CAMPAIGNS, "scripts/campaign") == 2
-    assert capsys.readouterr().err.startswith("campaigns: books, crash, ")
+    assert capsys.readouterr().err.startswith("campaigns: books, compare, crash, ")
     assert main(["crash", "--kils", "1"], CAMPAIGNS, "scripts/campaign") == 2
     assert "--kills" in capsys.readouterr().err
 

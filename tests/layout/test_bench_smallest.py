@@ -28,6 +28,7 @@ SHOWN_BY = {
     "catalog": "layout/test_bench_catalog.py",
     "cabinet": "layout/test_bench_cabinet.py",
     "claims": "layout/test_bench_claims.py",
+    "compare": "system/benches/test_compare.py",
     "crash": "system/benches/test_crash.py",
     "dishonest": "system/test_dishonest.py",
     "fleet-kills": "control_room/test_fleet_kills.py",
