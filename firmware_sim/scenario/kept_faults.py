@@ -1,12 +1,14 @@
 """Faults as a state file keeps them: those that were injected, and what each has done so far. Pure.
 
 A fault's memory is in the fields of its class that no table can set (``Frozen``: the moment that it shows). So a meter
-that was killed with its simulator shows afterwards what it would have shown.
+that was killed with its simulator shows afterwards what it would have shown. What stands there and is no number, text
+or collection of them follows from the rest, and is worked out again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from decimal import Decimal
 from fractions import Fraction
@@ -75,7 +77,7 @@ def _standing(standing: Standing) -> dict[str, Any]:
 
 def _armed(armed: Armed) -> dict[str, Any]:
     faults = [choice.fault for choice in armed.choices]
-    memories = [{name: _plain(getattr(fault, name)) for name in _memory(fault)} for fault in faults]
+    memories = [dict(_remembered(fault)) for fault in faults]
     return {"requests": armed.requests, "struck": armed.struck, "memories": memories}
 
 
@@ -91,8 +93,15 @@ def _recalled(standing: Standing, row: Mapping[str, Any]) -> None:
 def _recall(armed: Armed, row: Mapping[str, Any]) -> None:
     armed.requests, armed.struck = int(row["requests"]), int(row["struck"])
     for choice, memory in zip(armed.choices, row["memories"], strict=True):
-        for name in _memory(choice.fault):
+        for name in memory.keys() & set(_memory(choice.fault)):
             setattr(choice.fault, name, _value(memory[name]))
+
+
+def _remembered(fault: Fault) -> Iterator[tuple[str, Any]]:
+    """What a fault remembers, without what it only saves itself from working out again: that is no number or text."""
+    for name in _memory(fault):
+        with suppress(TypeError):
+            yield name, _plain(getattr(fault, name))
 
 
 def _memory(fault: Fault) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from firmware_sim.cli.state_file import Kept, StateFile, written
 from firmware_sim.cli.state_keeper import StateKeeper
 from firmware_sim.clock import SimClock
 from firmware_sim.errors import StateError
-from firmware_sim.meters.armed import Faults
+from firmware_sim.meters.answer_faults import Fault
+from firmware_sim.meters.armed import Choice, Faults, Order
 from firmware_sim.meters.device import Device, Frame
 from firmware_sim.meters.logger_faults import misfit
 from firmware_sim.meters.register_image import Meter
@@ -23,6 +25,7 @@ from firmware_sim.plant.battery import BatterySpec
 from firmware_sim.plant.kept_state import alike, is_worth_keeping, plain
 from firmware_sim.plant.model import Plant, PlantSpec
 from firmware_sim.plant.stack import StackSpec
+from firmware_sim.plant.state import State
 from firmware_sim.scenario.faults import ALL_KINDS, Places, ordered
 from firmware_sim.scenario.kept_faults import kept, restored, table_of
 from firmware_sim.scenario.load import load_scenario
@@ -253,3 +256,24 @@ def test_a_state_and_another_start_do_not_go_together(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["run", *arguments, "--at", "2026-06-21T04:00Z"])
     assert (result.exit_code, "--at" in result.output) == (2, True)
     assert not (tmp_path / "state").exists()
+
+
+@dataclass(kw_only=True)
+class Heavy(Fault):
+    """It remembers a moment, and what it has worked out from it."""
+
+    _since_ms: int = field(default=0, init=False)
+    _state: State | None = field(default=None, init=False)
+
+
+def test_what_a_fault_can_work_out_again_is_not_kept() -> None:
+    before, after = Faults(), Faults()
+    order = Order("main", ("main",), "heavy", lambda: (Choice("heavy", Heavy()),))
+    for registry in (before, after):
+        registry.arm(order, injected=False)
+    heavy, again = (registry.of("main")[0].choices[0].fault for registry in (before, after))
+    assert isinstance(heavy, Heavy)
+    assert isinstance(again, Heavy)
+    heavy._since_ms, heavy._state = 7, Plant(SPEC).at(7)
+    restored(after, json.loads(json.dumps(kept(before))), lambda table: ordered(table, PLACES))
+    assert (again._since_ms, again._state) == (7, None)
