@@ -23,11 +23,11 @@ from firmware_sim.plant.model import Plant
 from firmware_sim.scenario.load import Scenario, load_scenario
 from firmware_sim.scenario.schema import TcpTable
 
-SPEED = 300
-"""Ten minutes of the plant in two seconds."""
+SPEED = 60
+"""A minute of the plant in a second."""
 SETTLED_S = 2.5
-"""Of the first run: until then the fault is remembered, and a step of ten minutes is kept."""
-PATIENCE_S = 60.0
+"""Of the first run: until then what the fault remembers is kept."""
+PATIENCE_S = 120.0
 COUNTERS = ("energy_import", "energy_export")
 PROFILE = """vendor = "V"
 device = "fine meter"
