@@ -28,6 +28,11 @@ _QUARTER_MS: Final = 900_000
 _GAP_MS: Final = 50
 """Gaps between answers are counted in steps of so much."""
 _FEW: Final = 3
+_LONG_MS: Final = 10_000
+_BACK_MS: Final = 2000
+"""A plant's time that goes back by more is that of another run in the same log."""
+_ONE: Final = 0.05
+"""A speed of the plant this near to 1 is 1: the rest is what answers take."""
 
 
 @dataclass(slots=True)
@@ -192,7 +197,9 @@ class _Clock:
     """The moment of each answer, from line to line."""
 
     def __init__(self) -> None:
-        self._ahead_ms: float | None = None  # what Unix time was more than the plant's, by an answer that nothing held
+        self._first: tuple[int, int] | None = None  # of the answers of this run that nothing held, in Unix and plant ms
+        self._newest: tuple[int, int] | None = None
+        self._speed = 1.0
         self._last: dict[str, tuple[int, str, str]] = {}
         self._zones: dict[str, float] = {}
 
@@ -202,16 +209,27 @@ class _Clock:
         asked, shown = str(entry.get("asked") or ""), str(entry.get("answer") or "")
         held_ms = 0.0
         if HELD.isdisjoint(faults):
-            self._ahead_ms = sent_ms - at_ms
-        elif self._ahead_ms is not None:
-            held_ms = max(0.0, sent_ms - at_ms - self._ahead_ms)
+            self._seen(sent_ms, at_ms)
+        elif self._newest is not None:
+            held_ms = max(0.0, sent_ms - self._newest[0] - (at_ms - self._newest[1]) / self._speed)
         time_ms = sent_ms - held_ms
         if "label" in entry:
             time_ms = self._labelled(meter, sent_ms, entry)
         copy = "doubled" in faults and self._last.get(meter) == (at_ms, asked, shown)
         self._last[meter] = at_ms, asked, shown
         values, true = _values(entry["values"]), _values(entry.get("true", {}))
-        return Answer(time_ms, sent_ms, at_ms, at_ms + held_ms, meter, values, true, faults, asked, number, copy)
+        left_ms = at_ms + held_ms * self._speed
+        return Answer(time_ms, sent_ms, at_ms, left_ms, meter, values, true, faults, asked, number, copy)
+
+    def _seen(self, sent_ms: int, at_ms: int) -> None:
+        """An answer that nothing held: how fast the plant's time runs follows from the first and the newest of a run,
+        once they are so far apart that what an answer takes does not matter."""
+        if self._first is None or self._newest is None or at_ms < self._newest[1] - _BACK_MS:
+            self._first, self._speed = (sent_ms, at_ms), 1.0
+        elif sent_ms - self._first[0] >= _LONG_MS:
+            speed = (at_ms - self._first[1]) / (sent_ms - self._first[0])
+            self._speed = 1.0 if abs(speed - 1) < _ONE or speed <= 0 else speed
+        self._newest = sent_ms, at_ms
 
     def _labelled(self, meter: str, sent_ms: int, entry: Mapping[str, Any]) -> float:
         """A logger's label is its local time: how far that is from UTC is seen from a message of now."""

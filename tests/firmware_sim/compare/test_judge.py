@@ -172,6 +172,15 @@ def test_an_answer_that_was_held_longer_than_times_may_differ_is_of_another_time
     assert compared(tmp_path, lines, rows, within_ms=4000).holds
 
 
+@pytest.mark.parametrize("speed", [0.25, 60])
+def test_how_long_an_answer_was_held_does_not_depend_on_the_plants_speed(tmp_path: Path, speed: float) -> None:
+    lines = [answer(5 * n, {"power": power(n)}, *(["late"] if n == 5 else []), late_s=n == 5) for n in range(N)]
+    lines = [line | {"at_ms": round(line["at_ms"] * speed)} for line in lines]
+    rows: list[Row] = [(5 * n + (n == 5), "main", "power", power(n)) for n in range(N)]
+    assert counts(compared(tmp_path, lines, rows)) == {"right": N}
+    assert compared(tmp_path, lines, rows, within_ms=900).total.wrong == 1
+
+
 def test_the_copy_of_an_answer_is_no_second_one(tmp_path: Path) -> None:
     lines = [answer(n, {"power": power(n)}, "doubled", frame=f"{n:04x}") for n in range(N)]
     lines += [answer(n, {"power": power(n)}, "doubled", late_s=0.3, frame=f"{n:04x}") for n in range(N)]
