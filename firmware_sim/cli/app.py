@@ -1,42 +1,70 @@
 """Command ``meterseal-sim``: a plant of meters on a laptop.
 
+Each command imports what it needs when it is called: those that only speak to a running simulator start at once.
 Exit codes: 0 done, 2 wrong usage or scenario; a message says where, what is wrong and the fix.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from firmware_sim.cli.comparing import compare
-from firmware_sim.cli.register_map import register_map
-from firmware_sim.cli.run import Simulator, serve, write_ready
-from firmware_sim.cli.state_keeper import StateKeeper
 from firmware_sim.cli.times import moment, plant_speed
-from firmware_sim.cli.truth import truth
-from firmware_sim.clock import SimClock
 from firmware_sim.errors import SimError
-from firmware_sim.meters.dlt645_meter import Dlt645Meter
-from firmware_sim.meters.register_map import Layout, MeterSpec, Mismatch
-from firmware_sim.plant.model import Plant, PlantSpec
-from firmware_sim.scenario.load import load_scenario
-from firmware_sim.wire.answer_log import AnswerLog
-from gateway.devices.profile import Profile, ProfileError, catalog, load_profile
 
 FILE = click.Path(path_type=Path)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@contextmanager
+def refusing(*others: type[Exception]) -> Iterator[None]:
+    """What is wrong is printed, and the command ends with 2: an error of the simulator, or of another kind."""
+    kinds: tuple[type[Exception], ...] = (SimError, *others)
+    try:
+        yield
+    except kinds as error:
+        click.echo(f"meterseal-sim: {error}", err=True)
+        sys.exit(2)
+
+
+def _map() -> click.Command:
+    from firmware_sim.cli.register_map import register_map
+
+    return register_map
+
+
+def _compare() -> click.Command:
+    from firmware_sim.cli.comparing import compare
+
+    return compare
+
+
+def _truth() -> click.Command:
+    from firmware_sim.cli.truth import truth
+
+    return truth
+
+
+IMPORTED: dict[str, Callable[[], click.Command]] = {"map": _map, "compare": _compare, "truth": _truth}
+"""Commands with modules of their own, which are imported when the command is called."""
+
+
+class _Commands(click.Group):
+    """The commands of this module, and the imported ones."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self.commands, *IMPORTED})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return IMPORTED[cmd_name]() if cmd_name in IMPORTED else super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Simulated meters on real wires: Modbus, DL/T 645 and P1 on pseudo-terminals and over TCP, HJ 212 loggers."""
-
-
-main.add_command(register_map)
 
 
 @main.command()
@@ -44,6 +72,7 @@ main.add_command(register_map)
 @click.option("--dir", "folder", type=FILE, default=Path(), help="Where relative serial paths lead.  [here]")
 @click.option("--log", type=FILE, help="Write every answer given to this file, one JSON object a line.")
 @click.option("--ready", type=FILE, help="Write where the buses are to this file once all of them accept.")
+@click.option("--control", type=FILE, help="Socket for inject, clear and status.  [meterseal-sim.sock in --dir]")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Replace the scenario's seed.")
 @click.option("--port", "ports", multiple=True, metavar="BUS=PORT", help="Replace a bus's port; 0 takes a free one.")
 @click.option("--for", "seconds", type=click.FloatRange(0), help="Stop by itself after so many seconds.")
@@ -57,6 +86,7 @@ def run(
     folder: Path,
     log: Path | None,
     ready: Path | None,
+    control: Path | None,
     seed: int | None,
     ports: tuple[str, ...],
     seconds: float | None,
@@ -65,91 +95,105 @@ def run(
     speed: float,
 ) -> None:
     """Run SCENARIO, a file or a shipped plant, until Ctrl-C."""
-    replaced = dict(_port(text) for text in ports)
+    replaced = dict(_pair(text, "BUS=PORT", "--port") for text in ports)
     if state is not None and at is not None:
         raise click.BadParameter("a plant with --state has begun; set start in the scenario", param_hint="--at")
+    from firmware_sim.cli.running import run_scenario
+    from firmware_sim.scenario.load import load_scenario
+    from gateway.devices.profile import ProfileError
 
-    def opened(simulator: Simulator) -> None:
-        where = simulator.ready()
-        if ready:
-            write_ready(ready, where)
-        for name, line in where["lines"].items():
-            if "dials" in line:
-                click.echo(f"bus {name}: {line['type']} dials {line['dials']}")
-                continue
-            address = (
-                line["url"] if "url" in line else f"{line['host']}:{line['port']}" if "host" in line else line["port"]
-            )
-            click.echo(f"bus {name}: {line['type']} at {address}")
-        for warning in simulator.warnings:
-            click.echo(warning, err=True)
-
-    try:
+    with refusing(ProfileError):
         loaded = load_scenario(scenario, seed=seed, ports=replaced, at=at)
-        if ready:
-            ready.unlink(missing_ok=True)  # one that a killed simulator left tells nothing
-        answers = AnswerLog(log)
-        try:
-
-            def clock(began_ms: int | None) -> SimClock:
-                return SimClock(speed=speed, start_ms=loaded.plant.start_ms, began_ms=began_ms)
-
-            keeper = None if state is None else StateKeeper(state, loaded, clock, _warn)
-            simulator = Simulator(loaded, folder=folder, log=answers, clock=clock(None), keeper=keeper)
-            asyncio.run(serve(simulator, seconds=seconds, opened=opened))
-            for path, size in simulator.came_back().items():
-                click.echo(f"tap {path}: {size} bytes came back")
-        finally:
-            answers.close()
-            if ready:
-                ready.unlink(missing_ok=True)
-    except (SimError, ProfileError) as error:
-        click.echo(f"meterseal-sim: {error}", err=True)
-        sys.exit(2)
+        run_scenario(loaded, folder, speed=speed, state=state, log=log, ready=ready, control=control, seconds=seconds)
 
 
-main.add_command(compare)
-main.add_command(truth)
-
-
-def _warn(text: str) -> None:
-    click.echo(f"meterseal-sim: {text}", err=True)
-
-
-def _port(text: str) -> tuple[str, str]:
-    name, equals, port = text.partition("=")
-    if not (name and equals and port):
-        raise click.BadParameter(f"{text!r} is not BUS=PORT", param_hint="--port")
-    return name, port
+def _pair(text: str, form: str, where: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise click.BadParameter(f"{text!r} is not {form}", param_hint=where)
+    return name, value
 
 
 @main.command()
 def profiles() -> None:
     """List the profiles, and how much of each can be simulated."""
-    names = [name for name in catalog() if load_profile(name).protocol not in ("hj212", "obis")]
-    width = max(map(len, names), default=0)
-    for name in names:
-        profile = load_profile(name)
-        click.echo(f"{name:<{width}}  {profile.vendor} {profile.device}: {_coverage(profile)}")
+    from firmware_sim.cli.profiles import coverage
+    from gateway.devices.profile import ProfileError
+
+    with refusing(ProfileError):
+        for line in coverage():
+            click.echo(line)
 
 
-def _coverage(profile: Profile) -> str:
-    """How much of a profile the plant can fill."""
-    if profile.protocol == "dlt645":
-        return _covered(profile, Dlt645Meter(MeterSpec("x", profile, "0" * 12), Plant(PlantSpec()), int).unfilled)
-    spec = MeterSpec(
-        "x", profile, profile.default_address, serial="1", factors=dict.fromkeys(profile.factors, Decimal(1))
-    )
-    try:
-        missing = Layout(spec).unfilled
-    except Mismatch as error:
-        return f"not simulated ({error.problem})"
-    return _covered(profile, missing)
+_SOCKET = [
+    click.option("--dir", "folder", type=FILE, default=Path(), help="Folder of the running simulator.  [here]"),
+    click.option("--control", type=FILE, help="Its socket, if it has another one than meterseal-sim.sock in --dir."),
+]
 
 
-def _covered(profile: Profile, missing: Sequence[str]) -> str:
-    total = len(profile.points)
-    return f"{total - len(missing)} of {total} points" + (f", without {', '.join(missing)}" if missing else "")
+@main.command()
+@click.argument("target", metavar="METER|BUS")
+@click.argument("kind")
+@click.argument("keys", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--after", type=float, help="Begin in so many seconds.  [at once]")
+@click.option("--for", "seconds", type=float, help="End after so many seconds.  [when it is cleared]")
+@click.option("--count", type=int, help="End when it has struck so many requests.")
+@click.option("--share", type=float, help="Strike this share of the requests.  [1]")
+@_SOCKET[0]
+@_SOCKET[1]
+def inject(
+    target: str,
+    kind: str,
+    keys: tuple[str, ...],
+    after: float | None,
+    seconds: float | None,
+    count: int | None,
+    share: float | None,
+    folder: Path,
+    control: Path | None,
+) -> None:
+    """Arm a fault in a running simulator: KIND of METER, or of each meter of BUS; print its id."""
+    of_kind = dict(_pair(text, "KEY=VALUE", "KEY=VALUE") for text in keys)
+    from firmware_sim.control.client import SOCKET, Client
+
+    with refusing():
+        client = Client(control or folder / SOCKET)
+        click.echo(client.inject(target, kind, of_kind, after=after, seconds=seconds, count=count, share=share))
+
+
+@main.command()
+@click.argument("target", metavar="ID|METER|BUS|all")
+@_SOCKET[0]
+@_SOCKET[1]
+def clear(target: str, folder: Path, control: Path | None) -> None:
+    """Take faults away: one by its id, those of a meter, those of a bus with its meters, or all; print their ids."""
+    from firmware_sim.control.client import SOCKET, Client
+
+    with refusing():
+        answer = Client(control or folder / SOCKET).ask({"do": "clear", "target": target})
+        for name in answer["cleared"]:
+            click.echo(name)
+        if not answer["cleared"]:
+            click.echo(f"{target} has no fault", err=True)
+        if goes_on := answer.get("goes_on"):
+            click.echo(f"{', '.join(goes_on)} of its bus strikes {target} still: clear it by its id", err=True)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_SOCKET[0]
+@_SOCKET[1]
+def status(as_json: bool, folder: Path, control: Path | None) -> None:
+    """Show a running simulator: its buses and meters, requests and answers so far, and its faults."""
+    import json
+
+    from firmware_sim.cli.status import lines
+    from firmware_sim.control.client import SOCKET, Client
+
+    with refusing():
+        state = Client(control or folder / SOCKET).status()
+        for line in [json.dumps(state, ensure_ascii=False)] if as_json else lines(state):
+            click.echo(line)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from typing import Any
 from firmware_sim.cli.pace import Pace
 from firmware_sim.cli.state_keeper import StateKeeper
 from firmware_sim.clock import SimClock
+from firmware_sim.control.requests import Requests
+from firmware_sim.control.server import ControlServer
 from firmware_sim.errors import ScenarioError, StateError, WireError
 from firmware_sim.meters.armed import Faults
 from firmware_sim.meters.device import Device
@@ -58,6 +60,7 @@ class Simulator:
         log: where answers are written.
         clock: the plant's; None: one that starts now, at the pace of the wall clock.
         keeper: keeps its state, and has the clock; None: what the plant has been is gone when it ends.
+        control: the path of its control socket; None: it has none.
 
     Raises:
         ScenarioError: a meter's profile or ``show`` asks for what is not simulated.
@@ -72,6 +75,7 @@ class Simulator:
         log: AnswerLog,
         clock: SimClock | None = None,
         keeper: StateKeeper | None = None,
+        control: Path | None = None,
     ) -> None:
         self.scenario, self._folder, self._log = scenario, folder, log
         self._plant = Plant(scenario.plant)
@@ -83,9 +87,11 @@ class Simulator:
         if keeper is not None:
             keeper.resume(self._plant, self.faults)
         self._pace = Pace(self._plant, self._clock)
+        requests = Requests(self.faults, scenario.places, self._clock, self.state, log.write_entry)
+        self.control = None if control is None else ControlServer(control.absolute(), requests.answer)
         self.warnings: list[str] = []
         self._buses = [(table, self._bus(number, table)) for number, table in enumerate(scenario.buses)]
-        self._open: list[Bus] = []
+        self._open: list[Bus | ControlServer] = []
 
     async def open(self) -> None:
         """Start all buses, or none. A plant that goes on first makes up for the time in which it was away.
@@ -93,6 +99,9 @@ class Simulator:
         Raises ``WireError``, ``StateError``.
         """
         try:
+            if self.control is not None:
+                self.control.take()
+                self._open.append(self.control)
             if self._keeper is not None:
                 self._keeper.open()
             is_there = False
@@ -103,6 +112,8 @@ class Simulator:
             for _, bus in self._buses:
                 await bus.open()
                 self._open.append(bus)
+            if self.control is not None:
+                await self.control.open()
         except (WireError, StateError):
             self.close()
             raise
@@ -131,7 +142,16 @@ class Simulator:
                 lines[table.name]["url"] = f"rfc2217://{bus.host}:{bus.port}"
             if isinstance(bus, RtuBus | RtuTcpBus) and bus.tap is not None:
                 lines[table.name]["tap"] = str(bus.tap.path)
-        return {"pid": os.getpid(), "lines": lines}
+        control = {} if self.control is None else {"control": str(self.control.path)}
+        return {"pid": os.getpid(), **control, "lines": lines}
+
+    def state(self) -> dict[str, Any]:
+        """What ``status`` says of the buses and their meters, with the requests and answers so far."""
+        lines = self.ready()["lines"]
+        buses = [
+            {"name": table.name, **lines[table.name], "meters": _counted(table, bus)} for table, bus in self._buses
+        ]
+        return {"pid": os.getpid(), "scenario": self.scenario.source, "buses": buses}
 
     def _bus(self, number: int, table: BusTable) -> Bus:
         if isinstance(table, Hj212Table):
@@ -258,6 +278,14 @@ class Simulator:
             for row in table.meter
         ]
         return LoggerBus(loggers, *there)
+
+
+def _counted(table: BusTable, bus: Bus) -> list[dict[str, Any]]:
+    """By meter: what it was asked and has answered so far; a port that pushes sends one telegram for all of its."""
+    if isinstance(bus, P1Bus):
+        sent = {"requests": None, "answers": bus.sent}
+        return [{"name": row.name, "unit": row.address, **sent} for row in table.meter]
+    return bus.counted()
 
 
 async def serve(simulator: Simulator, *, seconds: float | None, opened: Callable[[Simulator], None]) -> None:

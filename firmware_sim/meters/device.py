@@ -93,7 +93,7 @@ class Outcome:
 
 
 class Device:
-    """One unit of a bus.
+    """One unit of a bus. ``requests`` and ``answers`` are counted by whoever carries them.
 
     Args:
         meter: what it shows.
@@ -103,6 +103,7 @@ class Device:
     def __init__(self, meter: Meter, faults: Sequence[Armed] = ()) -> None:
         self.meter, self.faults = meter, faults
         self._before = Before()
+        self.requests = self.answers = 0
 
     def ask(self, unit: Unit, pdu: bytes, t_ms: int, frame: Frame, heard: bytes = b"") -> Outcome:
         """What the device sends for a request.

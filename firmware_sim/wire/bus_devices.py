@@ -60,6 +60,7 @@ class Units:
             frame: makes a frame of a unit and a PDU.
             heard: the whole frame of the request.
         """
+        member.device.requests += 1
         return member.device.ask(member.unit, pdu, self._clock.now_ms(), frame, heard)
 
     def latency_ms(self, member: Member) -> float:
@@ -68,4 +69,17 @@ class Units:
 
     def record(self, member: Member, outcome: Outcome, delivery: Delivery) -> None:
         """Write down an answer; call it right before the bytes go out."""
+        member.device.answers += 1
         self._log.write(self._clock.unix_ms(), member.device.meter.spec.name, self.bus, outcome, delivery)
+
+    def counted(self) -> list[dict[str, object]]:
+        """By device: what it was asked, and what it has answered, so far."""
+        return [
+            {
+                "name": member.device.meter.spec.name,
+                "unit": member.unit,
+                "requests": member.device.requests,
+                "answers": member.device.answers,
+            }
+            for member in self.members
+        ]

@@ -44,6 +44,7 @@ class P1Bus:
         self.tap = Tap(path) if path is not None else None
         self._connections: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
+        self.sent = 0
 
     async def open(self) -> None:
         """Start to send. Raises ``WireError`` when path or address is taken."""
@@ -94,6 +95,7 @@ class P1Bus:
             at_ms = self._clock.now_ms()
             text = self._meter.telegram(at_ms)
             self._write_down(at_ms, text)
+            self.sent += 1
             data = bytes(byte | byte.bit_count() % 2 << 7 for byte in text) if self._seven_bits else text
             if self.tap is not None:
                 self.tap.carry(data)

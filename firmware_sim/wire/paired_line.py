@@ -153,8 +153,17 @@ class PairedLine:
         outcome = replace(outcome, faults=(*self.pair.marks(start_ns, end_ns), *outcome.faults))
         ready = end_ns + station.silence_ns + _ns(self._units.latency_ms(member))
         for delivery in outcome.deliveries:
-            self._deliver(station, outcome, delivery, max(now_ns, ready + _ns(delivery.after_ms)))
+            moment = max(now_ns, ready + _ns(delivery.after_ms))
+            if delivery.after_ms:
+                self._at(moment, self._deliver_late, station, outcome, delivery)
+            else:
+                self._deliver(station, outcome, delivery, moment)
         return True
+
+    def _deliver_late(self, station: _Station, outcome: Outcome, delivery: Delivery) -> None:
+        """What a fault has held back, unless it was cleared meanwhile."""
+        if self._is_open and not outcome.is_withdrawn:
+            self._deliver(station, outcome, delivery, self.now_ns())
 
     def _deliver(self, station: _Station, outcome: Outcome, delivery: Delivery, ready_ns: int) -> None:
         """What a device says, when it has said what it said before: whole, or in pieces."""

@@ -80,6 +80,10 @@ class RtuWire:
         """Whether what is said now can be heard by anybody."""
         return True
 
+    def counted(self) -> list[dict[str, object]]:
+        """By device: what it was asked, and what it has answered, so far."""
+        return self.units.counted()
+
     def master_uart(self) -> Uart:
         """What the master's UART is set to."""
         return self.line.uart
@@ -167,6 +171,8 @@ class RtuWire:
 
     def _send(self, at: float, member: Member, outcome: Outcome, delivery: Delivery) -> None:
         """Put an answer that is ready ``at`` a loop time onto the wire as soon as the wire is free."""
+        if delivery.after_ms and outcome.is_withdrawn:
+            return
         begin = max(at, self._free_at)
         self._free_at = begin + self._wire_s(len(delivery.data))
         pieces = self._pieces(delivery, begin)

@@ -64,6 +64,10 @@ class TcpBus:
             ) from None
         self.port = self._server.sockets[0].getsockname()[1]
 
+    def counted(self) -> list[dict[str, object]]:
+        """By device: what it was asked, and what it has answered, so far."""
+        return self.units.counted()
+
     def close(self) -> None:
         """Stop, and hang up on every client."""
         self._server.close()
@@ -137,7 +141,7 @@ class _Connection(asyncio.Protocol):
             call(*args)
 
     def _send(self, member: Member, outcome: Outcome, delivery: Delivery) -> None:
-        if self._transport.is_closing():
+        if self._transport.is_closing() or (delivery.after_ms and outcome.is_withdrawn):
             return
         self._units.record(member, outcome, delivery)
         size = delivery.piece or len(delivery.data)

@@ -74,11 +74,11 @@ class Bench:
 
 
 @contextmanager
-def simulating(path: Path, *, clock: SimClock | None = None) -> Iterator[Simulator]:
-    """Run a scenario until the block ends; its answers are in ``answers.jsonl`` beside it."""
+def simulating(path: Path, *, clock: SimClock | None = None, control: Path | None = None) -> Iterator[Simulator]:
+    """Run a scenario until the block ends; its answers are in ``answers.jsonl`` beside it. ``control``: its socket."""
     folder = path.parent
     answers = AnswerLog(folder / "answers.jsonl")
-    simulator = Simulator(load_scenario(path), folder=folder, log=answers, clock=clock)
+    simulator = Simulator(load_scenario(path), folder=folder, log=answers, clock=clock, control=control)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

@@ -132,6 +132,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "wire",
         "wire.hj212",
         "scenario",
+        "control",
         "compare",
         "cli",
     ),

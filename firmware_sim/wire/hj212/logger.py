@@ -71,12 +71,17 @@ class Logger:
         self._before = Before()
         self._writer: asyncio.StreamWriter | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self.sent = 0
 
     def open(self) -> None:
         """Begin to make messages, and to dial."""
         self._news, loop = asyncio.Event(), asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._messages.make(cn)) for cn in self._manners.every_ms]
         self._tasks.append(loop.create_task(self._upload()))
+
+    def counted(self) -> dict[str, object]:
+        """It, whom nobody asks, and the packets that it has sent so far."""
+        return {"name": self._spec.name, "unit": self._spec.mn, "requests": None, "answers": self.sent}
 
     def close(self) -> None:
         """End; what is stored is gone."""
@@ -243,6 +248,7 @@ class Logger:
     ) -> None:
         if writer is None or writer.is_closing():
             return
+        self.sent += 1
         more = {"sent": delivery.data.hex(), "values": delivery.values, **untrue(true, delivery.values)}
         self._log.write_entry({"t_ms": self._clock.unix_ms(), **entry, **more})
         size, loop = delivery.piece or len(delivery.data), asyncio.get_running_loop()
@@ -284,3 +290,7 @@ class LoggerBus:
         """Stop all loggers."""
         for logger in self._loggers:
             logger.close()
+
+    def counted(self) -> list[dict[str, object]]:
+        """By logger: the packets that it has sent so far."""
+        return [logger.counted() for logger in self._loggers]
