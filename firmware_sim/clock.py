@@ -54,6 +54,10 @@ class SimClock:
         """The moment of the plant's time at which its calendar shows this."""
         return label_unix_ms - self._start_ms
 
+    def plant_ms_of(self, unix_ms: int) -> int:
+        """The moment of the plant's time that was, or will be, at this one of the wall clock."""
+        return int((unix_ms - self.began_ms) * self.speed)
+
     def wait_s(self, until_ms: int) -> float:
         """Seconds of the wall clock until a moment of the plant's time; 0: it is now, or past."""
         return max(0.0, (until_ms - self.now_ms()) / 1000 / self.speed)

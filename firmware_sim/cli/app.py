@@ -76,6 +76,7 @@ def main() -> None:
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Replace the scenario's seed.")
 @click.option("--port", "ports", multiple=True, metavar="BUS=PORT", help="Replace a bus's port; 0 takes a free one.")
 @click.option("--for", "seconds", type=click.FloatRange(0), help="Stop by itself after so many seconds.")
+@click.option("--until-eof", is_flag=True, help="Stop when standard input ends, as with the program that started it.")
 @click.option("--at", metavar="TIME", callback=moment, help="Replace the plant's start; 2026-06-21T04:00+08:00.")
 @click.option("--state", type=FILE, help="Keep the plant's state in this file; one that was killed goes on from it.")
 @click.option(
@@ -93,6 +94,7 @@ def run(
     at: str | None,
     state: Path | None,
     speed: float,
+    until_eof: bool,
 ) -> None:
     """Run SCENARIO, a file or a shipped plant, until Ctrl-C."""
     replaced = dict(_pair(text, "BUS=PORT", "--port") for text in ports)
@@ -104,7 +106,17 @@ def run(
 
     with refusing(ProfileError):
         loaded = load_scenario(scenario, seed=seed, ports=replaced, at=at)
-        run_scenario(loaded, folder, speed=speed, state=state, log=log, ready=ready, control=control, seconds=seconds)
+        run_scenario(
+            loaded,
+            folder,
+            speed=speed,
+            state=state,
+            log=log,
+            ready=ready,
+            control=control,
+            seconds=seconds,
+            until_eof=until_eof,
+        )
 
 
 def _pair(text: str, form: str, where: str) -> tuple[str, str]:

@@ -87,7 +87,8 @@ class Simulator:
         if keeper is not None:
             keeper.resume(self._plant, self.faults)
         self._pace = Pace(self._plant, self._clock)
-        requests = Requests(self.faults, scenario.places, self._clock, self.state, log.write_entry)
+        self._meters: dict[str, Meter | Dlt645Meter] = {}
+        requests = Requests(self.faults, scenario.places, self._clock, self.state, log.write_entry, self._meters)
         self.control = None if control is None else ControlServer(control.absolute(), requests.answer)
         self.warnings: list[str] = []
         self._buses = [(table, self._bus(number, table)) for number, table in enumerate(scenario.buses)]
@@ -171,6 +172,7 @@ class Simulator:
                 self.warnings.append(
                     f"meter {row.name}: not available: {', '.join(meter.unfilled)}; set them with show = {{ … }}"
                 )
+            self._meters[row.name] = meter
             devices.append((row.address, Device(meter, self.faults.of(row.name))))
         units = Units(table.name, devices, self._clock, self._log, seed=self.scenario.plant.seed)
         if isinstance(table, RtuTable):
@@ -236,6 +238,7 @@ class Simulator:
             )
             if meter.unfilled:
                 self.warnings.append(f"meter {row.name}: it does not have: {', '.join(meter.unfilled)}")
+            self._meters[row.name] = meter
             devices.append((row.address, Device(meter, self.faults.of(row.name))))
         seed, line, others = self.scenario.plant.seed, table.line(), table.disturbances()
         units = Units(table.name, devices, self._clock, self._log, seed=seed, means=means)
@@ -288,22 +291,27 @@ def _counted(table: BusTable, bus: Bus) -> list[dict[str, Any]]:
     return bus.counted()
 
 
-async def serve(simulator: Simulator, *, seconds: float | None, opened: Callable[[Simulator], None]) -> None:
+async def serve(
+    simulator: Simulator, *, seconds: float | None, opened: Callable[[Simulator], None], until_eof: bool = False
+) -> None:
     """Run until SIGINT, SIGTERM or the end of ``seconds``.
 
     Args:
         simulator: closed; it is closed again at the end.
         seconds: None: no end.
         opened: called once, when every bus accepts.
+        until_eof: stop also when standard input ends, as it does with a program that held the other end of it.
 
     Raises:
-        WireError: a path or port cannot be used.
+        WireError: a path or port cannot be used, or standard input cannot be waited for.
         StateError: the state file cannot be used.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    if until_eof:
+        _watch_input(loop, stop)
     opening = loop.create_task(simulator.open())
     try:
         await asyncio.wait((opening, ending := loop.create_task(stop.wait())), return_when=asyncio.FIRST_COMPLETED)
@@ -318,6 +326,19 @@ async def serve(simulator: Simulator, *, seconds: float | None, opened: Callable
     finally:
         opening.cancel()
         simulator.close()
+
+
+def _watch_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    def read() -> None:
+        if not os.read(0, 65536):
+            loop.remove_reader(0)
+            stop.set()
+
+    try:
+        loop.add_reader(0, read)
+    except OSError:
+        fix = "start it from a program that keeps a pipe to it open, or leave --until-eof out"
+        raise WireError("standard input is neither a pipe nor a terminal", fix) from None
 
 
 def write_ready(path: Path, ready: dict[str, Any]) -> None:

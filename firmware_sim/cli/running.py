@@ -26,6 +26,7 @@ def run_scenario(
     ready: Path | None,
     control: Path | None,
     seconds: float | None,
+    until_eof: bool = False,
 ) -> None:
     """Run a scenario until a signal or the end of ``seconds``; the arguments are the options of the command.
 
@@ -55,7 +56,7 @@ def run_scenario(
     try:
         keeper = None if state is None else StateKeeper(state, scenario, clock, _warn)
         simulator = Simulator(scenario, folder=folder, log=answers, clock=clock(None), keeper=keeper, control=socket)
-        asyncio.run(serve(simulator, seconds=seconds, opened=opened))
+        asyncio.run(serve(simulator, seconds=seconds, opened=opened, until_eof=until_eof))
         for tap, size in simulator.came_back().items():
             click.echo(f"tap {tap}: {size} bytes came back")
     finally:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import Field, ValidationError
 
 from firmware_sim.clock import SimClock
 from firmware_sim.control.server import refusal
 from firmware_sim.meters.armed import Faults, Order, Standing
+from firmware_sim.meters.register_image import Reply
+from firmware_sim.meters.register_map import MeterSpec
 from firmware_sim.scenario.complaints import Unfit, explained, nearest
 from firmware_sim.scenario.faults import Places, ordered
 from firmware_sim.scenario.table import Positive, Table
 
-DO = ("inject", "clear", "status")
+DO = ("inject", "clear", "status", "truth")
 ALL = "all"
+APART_MS = 1000
+"""The wall clock of whoever asks, which is set now and then, and the simulator's, which is not, may be so far apart."""
 Note = Callable[[Mapping[str, Any]], None]
 """Writes a line of the log."""
 
@@ -40,6 +44,25 @@ class ClearTable(Table):
     target: str
 
 
+class TruthTable(Table):
+    """``truth``: a point of a meter, at a moment of the plant's time or of the wall clock; neither: now."""
+
+    do: Literal["truth"]
+    meter: str
+    point: str
+    at_ms: int | None = None
+    t_ms: int | None = None
+
+
+class Shown(Protocol):
+    """A meter that can be asked what it would show without faults."""
+
+    spec: MeterSpec
+
+    def points(self, t_ms: int) -> Reply:
+        """Every point at a moment of the plant's time."""
+
+
 class Requests:
     """What a control socket answers.
 
@@ -49,12 +72,20 @@ class Requests:
         clock: the plant's.
         state: gives what ``status`` says beside the faults.
         note: writes a line of the log.
+        meters: by name those that are asked; more may come in later.
     """
 
     def __init__(
-        self, faults: Faults, places: Places, clock: SimClock, state: Callable[[], Mapping[str, Any]], note: Note
+        self,
+        faults: Faults,
+        places: Places,
+        clock: SimClock,
+        state: Callable[[], Mapping[str, Any]],
+        note: Note,
+        meters: Mapping[str, Shown],
     ) -> None:
         self._faults, self._places, self._clock, self._state, self._note = faults, places, clock, state, note
+        self._meters = meters
 
     def answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """The answer to a request."""
@@ -66,6 +97,8 @@ class Requests:
                     return self._clear(_read(ClearTable, request).target)
                 case "status":
                     return self._status()
+                case "truth":
+                    return self._truth(_read(TruthTable, request))
                 case other:
                     return refusal(f"do: no such request: {other!r}", nearest(str(other), DO))
         except Unfit as unfit:
@@ -127,6 +160,27 @@ class Requests:
         now = self._clock.now_ms()
         faults = [standing.listed(now) for standing in self._faults.standing()]
         return {"at_ms": now, "t_ms": self._clock.unix_ms(), **self._state(), "faults": faults}
+
+    def _truth(self, table: TruthTable) -> Mapping[str, Any]:
+        if table.meter not in self._meters:
+            if table.meter in self._places.bus_of:
+                raise Unfit("meter", f"{table.meter} sends and is not asked", "take the values of its lines in the log")
+            raise Unfit("meter", f"no such meter: {table.meter!r}", nearest(table.meter, self._meters))
+        meter, now = self._meters[table.meter], self._clock.now_ms()
+        at = table.at_ms if table.t_ms is None else self._clock.plant_ms_of(table.t_ms)
+        if at is None or (table.t_ms is not None and now < at <= now + APART_MS * self._clock.speed):
+            at = now
+        if not 0 <= at <= now:
+            when = f"{-at / 1000:g} s before the start" if at < 0 else f"{(at - now) / 1000:g} s ahead"
+            raise Unfit("at", f"that is {when}", "ask for a moment between the start and now, in seconds of Unix time")
+        values = meter.points(at).values
+        if table.point not in values:
+            problem = f"{table.meter} shows no such point: {table.point!r}"
+            raise Unfit("point", problem, nearest(table.point, values))
+        value = values[table.point]
+        point = next(point for point in meter.spec.profile.points if point.name == table.point)
+        number = point.at.form != "text"
+        return {"value": value, "number": number, "unit": point.unit, "at_ms": at}
 
     def _write(self, what: str, facts: object) -> None:
         self._note({"v": 2, "t_ms": self._clock.unix_ms(), "at_ms": self._clock.now_ms(), what: facts})

@@ -26,6 +26,7 @@ MENU = {
         "profiles",
         "simulator",
         "compare",
+        "pytest",
         "ledger",
         "evm",
         "bridge",

@@ -134,6 +134,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "scenario",
         "control",
         "compare",
+        "testing",
         "cli",
     ),
 }
@@ -286,6 +287,13 @@ WALLS = (
         bans=("gateway", "ledger_client"),
         but=("gateway.devices.profile",),
         reason="with the gateway's codec turned round, an error in it would cancel itself out in every test",
+    ),
+    Wall(
+        "a test under the plugin loads no gateway",
+        around=("firmware_sim.testing",),
+        bans=("gateway", "ledger_client", "pydantic", "click", "firmware_sim.plant", "firmware_sim.scenario.load"),
+        reach=True,
+        reason="a project of others may have packages of these names, and each of its runs would wait for the import",
     ),
     Wall(
         "the product needs no test",
