@@ -22,6 +22,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 OTHERS = {
     "export",
     "journalctl",
+    "mbpoll",
     "promtool",
     "sudoedit",
     "systemctl",
