@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from firmware_sim.scenario.shipped import plants
+
 ROOT = Path(__file__).parents[3]
 SOURCES = (
     "pyproject.toml", "setup.py", "README.md", "LICENSE", "configs", "control_room", "gateway", "firmware_sim",
@@ -23,6 +25,11 @@ def run(*words: object, cwd: Path, **env: str) -> str:
     done = subprocess.run([*map(str, words)], cwd=cwd, env=os.environ | env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()
+
+
+def entry_points(site: Path) -> str:
+    (file,) = site.glob("meterseal-*.dist-info/entry_points.txt")
+    return file.read_text()
 
 
 @pytest.mark.parametrize("committed", [True, False], ids=["commit", "no repository"])
@@ -58,6 +65,10 @@ def test_a_wheel_says_the_commit_that_it_was_built_from(tmp_path: Path, committe
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as opened:
         opened.extractall(site)
+        names = {name.partition("/data/")[2] for name in opened.namelist()}
+    for plant in plants().values():
+        assert f"share/meterseal/{plant.relative_to(ROOT)}" in names
+    assert "[pytest11]\nmeterseal = firmware_sim.testing.plugin\n" in entry_points(site)
     for name, module in (("meterseal", "gateway.cli.app"), ("meterseal-ledger", "ledger_client.cli.app")):
         call = f"import sys; sys.argv = ['{name}', '--version']; from {module} import main; main()"
         assert run(sys.executable, "-c", call, cwd=tmp_path, PYTHONPATH=str(site)) == f"{name}, version {expected}"
