@@ -7,9 +7,11 @@ Exit codes: 0 done, 2 wrong usage or scenario; a message says where, what is wro
 from __future__ import annotations
 
 import sys
+from collections import UserDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -52,14 +54,22 @@ IMPORTED: dict[str, Callable[[], click.Command]] = {"map": _map, "compare": _com
 """Commands with modules of their own, which are imported when the command is called."""
 
 
+class _Taken(UserDict[str, Any]):
+    """Commands by name; one that is to be imported is imported when it is taken."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        if not isinstance(self.data[name], click.Command):
+            self.data[name] = self.data[name]()
+        command: click.Command = self.data[name]
+        return command
+
+
 class _Commands(click.Group):
     """The commands of this module, and the imported ones."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*self.commands, *IMPORTED})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return IMPORTED[cmd_name]() if cmd_name in IMPORTED else super().get_command(ctx, cmd_name)
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.commands = _Taken({**self.commands, **IMPORTED})
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -164,7 +174,10 @@ def inject(
     folder: Path,
     control: Path | None,
 ) -> None:
-    """Arm a fault in a running simulator: KIND of METER, or of each meter of BUS; print its id."""
+    """Arm a fault of a meter, or of a bus, in a running simulator.
+
+    It prints the fault's id, once the next request meets it.
+    """
     of_kind = dict(_pair(text, "KEY=VALUE", "KEY=VALUE") for text in keys)
     from firmware_sim.control.client import SOCKET, Client
 
@@ -178,7 +191,7 @@ def inject(
 @_SOCKET[0]
 @_SOCKET[1]
 def clear(target: str, folder: Path, control: Path | None) -> None:
-    """Take faults away: one by its id, those of a meter, those of a bus with its meters, or all; print their ids."""
+    """Take faults away: by id, of a meter or bus, or all."""
     from firmware_sim.control.client import SOCKET, Client
 
     with refusing():
@@ -196,7 +209,7 @@ def clear(target: str, folder: Path, control: Path | None) -> None:
 @_SOCKET[0]
 @_SOCKET[1]
 def status(as_json: bool, folder: Path, control: Path | None) -> None:
-    """Show a running simulator: its buses and meters, requests and answers so far, and its faults."""
+    """Show a running simulator: meters, requests so far, faults."""
     import json
 
     from firmware_sim.cli.status import lines

@@ -32,7 +32,7 @@ _RUN = "import sys; sys.path.append(sys.argv.pop(1)); from firmware_sim.cli.app 
 
 _T = TypeVar("_T")
 __tracebackhide__ = True
-"""A test that fails shows its own line, and none of this module's."""
+"""A test that fails shows the line of the test, and none of this module's."""
 
 
 class SimulationError(SimError):
@@ -223,17 +223,17 @@ def running(*, base: Path, folder: Path) -> Iterator[Start]:
 
     def start(scenario: Given, *, seed: int | None = None, ports: Mapping[str, int | str] | None = None) -> Simulation:
         number = next(numbers)
-        own, lines = folder / f"{number}", links / f"{number}"
-        own.mkdir(parents=True)
+        kept, lines = folder / f"{number}", links / f"{number}"
+        kept.mkdir(parents=True)
         lines.mkdir()
         try:
-            prepared = prepare(scenario, base, own)
+            prepared = prepare(scenario, base, kept)
         except SimError as error:
             raise error.with_traceback(None) from None
         chosen = prepared.ports | {bus: str(port) for bus, port in (ports or {}).items()}
-        process = _process(prepared.file, own, lines, chosen, seed)
+        process = _process(prepared.file, kept, lines, chosen, seed)
         try:
-            simulation = Simulation(process, own, _ready(process, own))
+            simulation = Simulation(process, kept, _ready(process, kept))
         except BaseException:
             process.kill()
             process.wait()
@@ -256,14 +256,14 @@ def running(*, base: Path, folder: Path) -> Iterator[Start]:
 
 
 def _process(
-    scenario: Path, own: Path, lines: Path, ports: Mapping[str, str], seed: int | None
+    scenario: Path, kept: Path, lines: Path, ports: Mapping[str, str], seed: int | None
 ) -> subprocess.Popen[bytes]:
     home = Path(__file__).parents[2]
-    words = ["run", scenario, "--until-eof", "--dir", lines, "--log", own / "answers.jsonl", "--ready", own / "ready"]
+    words = ["run", scenario, "--until-eof", "--dir", lines, "--log", kept / "answers.jsonl", "--ready", kept / "ready"]
     words += [word for bus, port in ports.items() for word in ("--port", f"{bus}={port}")]
     words += [] if seed is None else ["--seed", seed]
     command = [sys.executable, "-P", "-c", _RUN, home, *words]
-    with (own / "output.txt").open("wb") as output:
+    with (kept / "output.txt").open("wb") as output:
         return subprocess.Popen(
             [str(word) for word in command],
             stdin=subprocess.PIPE,
@@ -273,25 +273,25 @@ def _process(
         )
 
 
-def _ready(process: subprocess.Popen[bytes], own: Path) -> Mapping[str, Any]:
+def _ready(process: subprocess.Popen[bytes], kept: Path) -> Mapping[str, Any]:
     """What the ready file says, once it is there."""
     deadline = time.monotonic() + START_S
-    while not (own / "ready").exists():
+    while not (kept / "ready").exists():
         if process.poll() is not None:
-            raise _ended(process, own)
+            raise _ended(process, kept)
         if time.monotonic() > deadline:
-            raise SimulationError(f"the simulator did not start within {START_S:g} s", f"see {own / 'output.txt'}")
+            raise SimulationError(f"the simulator did not start within {START_S:g} s", f"see {kept / 'output.txt'}")
         time.sleep(PAUSE_S)
     with suppress(FileNotFoundError):
-        found: dict[str, Any] = json.loads((own / "ready").read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads((kept / "ready").read_text(encoding="utf-8"))
         return found
     process.wait(STOP_S)
-    raise _ended(process, own)
+    raise _ended(process, kept)
 
 
-def _ended(process: subprocess.Popen[bytes], own: Path) -> SimulationError:
-    """What a simulator said that ended before it should: its own message where that has one."""
-    text = (own / "output.txt").read_text(encoding="utf-8", errors="replace")
+def _ended(process: subprocess.Popen[bytes], kept: Path) -> SimulationError:
+    """What a simulator said that ended before it should: its message, where it has one."""
+    text = (kept / "output.txt").read_text(encoding="utf-8", errors="replace")
     problem, fix, way_out = text.rpartition("meterseal-sim: ")[2].strip().rpartition("\n  fix: ")
     if process.returncode == 2 and fix:
         return SimulationError(problem, way_out)
