@@ -110,8 +110,7 @@ def meters(works: Scenario, plant: Plant) -> dict[str, Meter]:
 def reading(meter: Meter, name: str, t_ms: int = T_MS) -> float:
     """A point of a meter, as a reader decodes it."""
     point = next(p for p in meter.spec.profile.points if p.name == name)
-    address = point.address if point.model is None else 40_070 + point.address
-    value = meter.read(point.fc, address, point.registers, t_ms).values[name]
+    value = meter.read(point.fc, point.address, point.registers, t_ms).values[name]
     assert value is not None
     return float(value)
 
@@ -137,7 +136,6 @@ def test_parts_add_up_to_their_place(meters: dict[str, Meter], plant: Plant) -> 
     whole = roof.units["roof"].inverter
     assert whole is not None
     assert sum(dc_watts) == pytest.approx(whole.dc_watts)
-    assert reading(both[0], "ac_power" if False else "W") == round(-sum(specs[0].flow(roof).watts)) if False else True
 
 
 def test_a_meter_errs_by_one_number_within_its_class(meters: dict[str, Meter], plant: Plant) -> None:
