@@ -21,7 +21,7 @@ class Pace:
 
     def open(self) -> None:
         """Begin."""
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._every_s = asyncio.get_running_loop(), min(EVERY_S, SLICE / self._clock.speed)
         self._go_on()
 
     def close(self) -> None:
@@ -31,6 +31,6 @@ class Pace:
 
     def _go_on(self) -> None:
         """Make what is needed until a second after the next time."""
-        until_ms = self._clock.now_ms() + round(1000 * EVERY_S * self._clock.speed) + AHEAD_MS
+        until_ms = self._clock.now_ms() + round(1000 * self._every_s * self._clock.speed) + AHEAD_MS
         made = self._plant.step_to(until_ms // 1000, SLICE)
-        self._timer = self._loop.call_later(EVERY_S if made else 0, self._go_on)
+        self._timer = self._loop.call_later(self._every_s if made else 0, self._go_on)
