@@ -81,7 +81,10 @@ def _read(folder: Path, ours: Config, seconds: float) -> None:
 
 def _site(folder: Path, plant: Path, ledger: EmbeddedLedger) -> Config:
     meters = [meter_table(name, "eastron-sdm630", unit, f"{EVERY_S}s") for name, unit in METERS.items()]
-    bus = bus_table("hell", "modbus-rtu", meters, port=str(plant / "hell"), baudrate=19200, stopbits=1, timeout="300ms")
+    line = {"port": str(plant / "hell"), "baudrate": 19200, "stopbits": 1, "timeout": "300ms"}
+    bus = bus_table(
+        "hell", "modbus-rtu", meters, **line, answer_life=f"{2 * EVERY_S}s"
+    )  # ``shifted`` holds a poll back
     return make_site(folder, table("seal", every="10s"), bus, since_s=before(0), ledgers=over_http(ledger))
 
 
