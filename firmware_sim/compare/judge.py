@@ -20,7 +20,7 @@ from typing import Final
 from firmware_sim.compare.answers import NO_FAULT, SILENT, Answer, Survey
 from firmware_sim.compare.due_slots import DueSlots
 from firmware_sim.compare.equality import Sent, is_none, same
-from firmware_sim.compare.mapping import Names
+from firmware_sim.compare.mapping import AGAIN, Names
 from firmware_sim.compare.readings import Row
 from firmware_sim.compare.tallies import MOST_EXAMPLES, Example, Result
 
@@ -136,7 +136,8 @@ class Judge:
                 self._wrong(row, meter, point, value, "outside", near)
             return
         recorded = self.recorded(meter, point)
-        if row.time_ms == recorded.last_ms and value == recorded.last_value:
+        again = row.point.endswith(AGAIN)
+        if row.time_ms == recorded.last_ms and value == recorded.last_value and not again:
             self._result.meter(meter).tally(near.fault(row.time_ms)).doubled += 1
             return
         recorded.last_value = value

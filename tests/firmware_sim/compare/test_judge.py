@@ -198,6 +198,14 @@ def test_what_a_frame_says_is_of_another_is_wrong_whatever_it_holds(tmp_path: Pa
         assert (result.total.right, result.reasons) == (N - 1, {reason: 1})
 
 
+def test_a_second_look_at_a_counter_is_judged_as_its_point(tmp_path: Path) -> None:
+    lines = [answer(n + again, {"power": power(n) + again}) for n in range(N) for again in (0, 0.25)]
+    rows: list[Row] = [(n, "main", f"power{'.second' * (a > 0)}", power(n) + a) for n in range(N) for a in (0, 0.25)]
+    assert counts(compared(tmp_path, lines, rows, every={"main": 1.0})) == {"right": 2 * N}
+    rows[3] = (1, "main", "power.second", 7.5)
+    assert compared(tmp_path, lines, rows, every={"main": 1.0}).total.wrong == 1
+
+
 def test_rows_in_any_order_and_number_are_judged_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("firmware_sim.compare.run.CHUNK", 7)
     shuffled = ROWS[::2] + ROWS[1::2]
