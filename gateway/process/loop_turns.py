@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import threading
 import time
+from collections import deque
 from typing import Any, Final
 
 MOST_S: Final = 0.05
 """Seconds that a thread waits at most: turns without a pause between them may not hold it up for ever."""
-_LOOK_S: Final = 0.0001
-"""After which a thread looks first; each time twice as long: most turns are short."""
-_LONGEST_LOOK_S: Final = 0.002
 
 _under_way = False
+_waiting: Final = deque[threading.Lock]()
+"""Locked by a thread that waits, unlocked at the end of the turn."""
 
 
 class _Selector(selectors.DefaultSelector):
@@ -28,6 +29,7 @@ class _Selector(selectors.DefaultSelector):
         """Wait; that is the end of one turn, and the beginning of the next."""
         global _under_way
         _under_way = False
+        _let_go()
         try:
             return super().select(timeout)
         finally:
@@ -37,6 +39,7 @@ class _Selector(selectors.DefaultSelector):
         """The loop has ended."""
         global _under_way
         _under_way = False
+        _let_go()
         super().close()
 
 
@@ -49,7 +52,15 @@ def between_turns(most_s: float = MOST_S) -> None:
     """Return between two turns of the watched loop, or after ``most_s`` seconds; at once without such a loop. For other
     threads than the loop's own."""
     if _under_way:
-        until_s, look_s = time.monotonic() + most_s, _LOOK_S
-        while _under_way and time.monotonic() < until_s:
-            time.sleep(look_s)
-            look_s = min(2 * look_s, _LONGEST_LOOK_S)
+        until_s = time.monotonic() + most_s
+        while _under_way and (rest_s := until_s - time.monotonic()) > 0:
+            turn = threading.Lock()
+            turn.acquire()
+            _waiting.append(turn)
+            if _under_way:  # else the turn may have ended before this thread was seen to wait
+                turn.acquire(timeout=rest_s)
+
+
+def _let_go() -> None:
+    while _waiting:
+        _waiting.popleft().release()

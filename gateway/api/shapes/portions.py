@@ -2,8 +2,9 @@
 
 A list may be as long as the database, and its client as slow as it likes: so no list is ever whole in memory, none
 holds a state of the database longer than for a portion, and no client gets a second portion while another waits for its
-first. The thread is a database reader with nothing else to do (``Reader``): pages never wait for it. Between two
-portions only their client is waited for, and for ``SEND_S`` at most. Lists are what can wait: their longest work is
+first: a list alone has ``AHEAD`` of its portions made while one is on its way, beside others it waits for its turn. The
+thread is a database reader with nothing else to do (``Reader``): pages never wait for it. Between two portions only
+their client is waited for, and for ``SEND_S`` at most. Lists are what can wait: their longest work is
 done between two turns of the event loop (``gateway.process.loop_turns``), which reads the meters.
 
 The first portion is made before the answer begins, so that what is wrong is a refusal with its status. What goes wrong
@@ -14,7 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from starlette.responses import Response
@@ -33,6 +36,8 @@ _R = TypeVar("_R", covariant=True)
 
 MOST = 16
 """Lists that are written at once; they are what waits for the thread."""
+AHEAD = 2
+"""Portions of a list that are asked for ahead of their time: one is made, one waits, so that the thread never does."""
 SEND_S = 10.0
 """Seconds in which a client has to take a portion."""
 PIECE = 256 * 1024
@@ -46,8 +51,8 @@ class TooMany(Declined):
 class Reader(Protocol[_R]):
     """A thread that reads the database."""
 
-    async def call(self, function: Callable[[_R], T]) -> T:
-        """What ``function(store)`` gives, run in the thread on one state of the database."""
+    def call(self, function: Callable[[_R], T]) -> asyncio.Future[T]:
+        """What ``function(store)`` gives, run in the thread on one state of the database; asked for at once."""
         ...
 
 
@@ -80,7 +85,7 @@ class Portions(Generic[D]):
     """Writes lists by the ``reader``, a thread for them alone."""
 
     def __init__(self, reader: Reader[D], most: int = MOST, send_s: float = SEND_S) -> None:
-        self._reader, self._most, self.send_s = reader, most, send_s
+        self.reader, self._most, self.send_s = reader, most, send_s
         self.open = 0
         """Lists that are being written."""
         self.cut = 0
@@ -103,20 +108,11 @@ class Portions(Generic[D]):
                 listing.begin(store)
                 return listing.portion(store)
 
-            first = await self._reader.call(begin)
+            first = await self.reader.call(begin)
         except BaseException:
             self.open -= 1
             raise
         return _Written(self, listing, first, holds)
-
-    async def next(self, listing: Listing[D]) -> tuple[bytes, bool]:
-        """The next portion, and whether it is the last one."""
-        try:
-            data = await self._reader.call(listing.portion)
-        except GatewayError as error:
-            log.info("a list ends early: %s", error)
-            return listing.cut_short(error), True
-        return data, listing.over
 
 
 class _Written(Response):
@@ -126,6 +122,8 @@ class _Written(Response):
         super().__init__(media_type=listing.media_type, headers=dict(listing.headers))
         del self.headers["content-length"]
         self._portions, self._listing, self._first, self._holds = portions, listing, first, holds
+        self._asked = deque[asyncio.Future[tuple[bytes, bool]]]()
+        self._asked_for = self._made = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = scope["state"]["connection"]
@@ -136,13 +134,16 @@ class _Written(Response):
             if scope["method"] == "HEAD":
                 data, over = b"", True
             while not connection.gone:
+                if not over and self._portions.open == 1:
+                    self._ask(AHEAD)
                 async with asyncio.timeout(self._portions.send_s):
                     await _send(data, send, more=not over)
                 if over:
                     return
                 if not self._holds():
                     break
-                data, over = await self._portions.next(self._listing)
+                self._ask(1)
+                data, over = await self._next()
         except TimeoutError:
             self._portions.cut += 1
             log.info("disconnected a client that did not take its list")
@@ -150,8 +151,36 @@ class _Written(Response):
             log.exception("a list failed")
         finally:
             self._portions.open -= 1
+            self._forget()
         connection.cut()
         await send(_body(b"", more=False))  # which goes nowhere
+
+    def _ask(self, count: int) -> None:
+        """Have so many portions asked for that are not on their way yet; behind the last one there is nothing."""
+        while len(self._asked) < count:
+            self._asked.append(self._portions.reader.call(partial(self._portion, self._asked_for)))
+            self._asked_for += 1
+
+    def _portion(self, number: int, store: Any) -> tuple[bytes, bool]:
+        """In the thread: the next portion, and whether it is the last one. None behind one that failed."""
+        if self._listing.over or number > self._made:
+            return b"", True
+        data = self._listing.portion(store)
+        self._made += 1
+        return data, self._listing.over
+
+    async def _next(self) -> tuple[bytes, bool]:
+        try:
+            return await self._asked.popleft()
+        except GatewayError as error:
+            log.info("a list ends early: %s", error)
+            return self._listing.cut_short(error), True
+
+    def _forget(self) -> None:
+        """Nobody waits for what was asked for."""
+        for asked in self._asked:
+            if not asked.cancel() and not asked.cancelled():
+                asked.exception()
 
 
 async def _send(data: bytes, send: Send, *, more: bool) -> None:

@@ -46,19 +46,22 @@ class Readers(Generic[S]):
         for number in range(1, threads + 1):
             threading.Thread(target=self._work, name=f"{name} {number}", daemon=True).start()
 
-    async def call(self, function: Callable[[S], T]) -> T:
-        """What ``function(store)`` gives, run in one of the threads on one state of the database.
+    def call(self, function: Callable[[S], T]) -> asyncio.Future[T]:
+        """What ``function(store)`` gives, run in one of the threads on one state of the database; asked for at once,
+        not when it is awaited. To be cancelled where nobody wants it any more.
 
-        Raises Busy, StoreError, and what the function raises.
+        The future raises Busy, StoreError, and what the function raises.
         """
-        if self._over:
-            raise _ending()
         future: Future[T] = Future()
         try:
+            if self._over:
+                raise _ending()
             self._waiting.put_nowait((function, future))
+        except Busy as busy:
+            future.set_exception(busy)
         except queue.Full:
-            raise Busy(Message("page-too-many")) from None
-        return await asyncio.wrap_future(future)
+            future.set_exception(Busy(Message("page-too-many")))
+        return asyncio.wrap_future(future)
 
     def close(self) -> None:
         """End the threads when they are done with what waits; does not wait for them. Nothing more is taken."""

@@ -28,7 +28,8 @@ from gateway.dashboard.shell.page import Pages
 from gateway.dashboard.shell.sessions import Asked, Sessions
 from gateway.dashboard.shell.time.asked_range import BadQuery
 from gateway.dashboard.shell.users import Users
-from gateway.errors import GatewayError
+from gateway.errors import Declined, GatewayError
+from gateway.messages.message import Message
 from gateway.records import PollResult, Timestamp
 from gateway.storage.capacity.pruning import prune
 from gateway.storage.database import Database
@@ -191,6 +192,32 @@ def test_portions_are_made_in_turn_and_who_does_not_read_is_cut_off(loaded: Conf
     asyncio.run(test())
 
 
+class Fails(Numbers):
+    """Its third portion fails, the others would not; what follows is asked for before that is known."""
+
+    def portion(self, store: Database) -> bytes:
+        if len(self.made) == 2:
+            self.made.append("failed")
+            raise Declined(Message("lists-too-many", most=1))
+        return super().portion(store)
+
+
+def test_nothing_is_made_behind_a_portion_that_failed(loaded: Config) -> None:
+    made, go = list[str](), threading.Event()
+    go.set()
+
+    async def test() -> None:
+        view = {"/list": lambda asked: cast(Listing[Database], Fails("made", made, 9, 1000, go))}
+        async with serving(loaded, view) as (guest, portions):
+            reader, writer = await guest.send("GET", "/list")
+            assert (await body_of(reader))[1] == b"x" * 2000 + b"ended"
+            writer.close()
+            await until(lambda: portions.open == 0)
+
+    asyncio.run(test())
+    assert made == ["made", "made", "failed"]
+
+
 def test_only_so_many_lists_are_written_at_once_and_a_logout_ends_one(loaded: Config) -> None:
     made, go = list[str](), threading.Event()
     go.set()
@@ -270,7 +297,7 @@ def test_portions_of_long_readings_are_no_longer_than_others(tmp_path: Path) -> 
         hands.journal.keep_time()
     found = list(portions_of(export(loaded, [("meter", METERS[0])], 0), hands.store))
     longest = 200 * 400
-    assert len(found) == 6
+    assert len(found) == 10
     assert max(map(len, found)) < MOST_BYTES + longest
     assert b"".join(found).count(b"\n") == 1 + 1 + 30 * 200
     hands.end()

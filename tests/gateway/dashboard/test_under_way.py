@@ -140,10 +140,9 @@ def test_nobody_waits_for_readers_that_are_no_more(tmp_path: Path) -> None:
 
     async def test() -> None:
         readers = db_readers(tmp_path / "meterseal.db", threads=1)
-        calls = [asyncio.create_task(readers.call(held))]
+        calls = [readers.call(held)]
         await asyncio.to_thread(begun.wait)
-        calls += [asyncio.create_task(readers.call(held)) for _ in range(MOST_WAITING)]
-        await asyncio.sleep(0)  # they wait
+        calls += [readers.call(held) for _ in range(MOST_WAITING)]
         readers.close()
         go.set()
         async with asyncio.timeout(20):
