@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial, reduce
-from typing import Any, Protocol
+from functools import partial
+from typing import Protocol
 
 from firmware_sim.errors import ScenarioError
 from firmware_sim.meters.answer_faults import Fault, Look
-from firmware_sim.meters.answers import Place
+from firmware_sim.meters.answers import Alter
 from firmware_sim.meters.armed import Armed
+from firmware_sim.meters.device import Changes
 from firmware_sim.meters.dlt645_meter import Dlt645Meter
 from firmware_sim.meters.emission_station import Station
-from firmware_sim.meters.logger_faults import acts_on_packet, place
+from firmware_sim.meters.logger_faults import acts_on_packet, text_at
 from firmware_sim.meters.p1_meter import CLOCK, P1Meter
 from firmware_sim.meters.packing import Value
 from firmware_sim.meters.register_image import Meter, Reply
@@ -25,7 +26,6 @@ from firmware_sim.scenario.load import Scenario
 from firmware_sim.scenario.p1_schema import P1Table
 
 Values = Mapping[str, Value]
-Alter = Callable[[Any, Value], Value]
 
 
 class Source(Protocol):
@@ -91,9 +91,9 @@ class Instruments:
         return {self.names[0]: self._station.exact(t_ms)}
 
     def shows(self, t_ms: int, alter: Alter | None = None) -> Mapping[str, Reply]:
-        texts: dict[str, Value] = dict(self._station.moment(t_ms))
+        texts: dict[str, Value] = dict(self._station.moment(t_ms, None if alter is None else lambda _: alter))
         if alter is not None:
-            texts = {name: alter(place("gauge"), text) for name, text in texts.items()}
+            texts = {name: alter.value(text_at(name), text) for name, text in texts.items()}
         return {self.names[0]: Reply((), texts)}
 
     def sleeps_at(self, t_ms: int) -> bool:
@@ -173,11 +173,8 @@ def seen(source: Source, faults: Sequence[Armed], t_ms: int) -> Mapping[str, Val
 
 
 def _look(source: Source, name: str, faults: Sequence[Fault], t_ms: int) -> Reply:
-    def alter(cell: Place, value: Value) -> Value:
-        return reduce(lambda v, fault: fault.value(cell, v), faults, value)
-
     def now(at_ms: int) -> Reply:
-        return source.shows(at_ms, alter if faults else None)[name]
+        return source.shows(at_ms, Changes(faults, at_ms) if faults else None)[name]
 
     look: Look = now
     for fault in faults:

@@ -1,8 +1,10 @@
 """Fault kinds: one class each, with the keys of its ``[[fault]]`` entry as fields. No I/O.
 
-A fault takes hold of an answer at one of five places, in this order: ``hears`` (does the device take notice at all),
-``look`` (which moment it shows), ``value`` (what a point shows), ``say`` (unit and PDU), ``send`` (bytes and their
-times). The last two get a random generator that depends on the seed, the fault and the number of the request only.
+A fault takes hold of an answer at one of seven places, in this order: ``hears`` (does the device take notice at all),
+``look`` (which moment it shows), ``scene`` (what the meter sees of the plant then), ``value`` (what a point shows),
+``laid`` (how it stands in its registers), ``say`` (unit and PDU), ``send`` (bytes and their times). Those of ``scene``
+and ``laid``, and most of ``value``, stand in ``value_faults``. The last two get a random generator that depends on
+the seed, the fault and the number of the request only.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from firmware_sim.meters.answers import Answer, Delivery, Place
-from firmware_sim.meters.packing import Value
+from firmware_sim.meters.packing import Cell, Value
 from firmware_sim.meters.register_image import Reply
+from firmware_sim.plant.quantities import Scene
 
 Ms = Annotated[float, Field(ge=0, le=3_600_000)]
 Count = Annotated[int, Field(ge=1, le=3_600_000)]
@@ -25,6 +28,25 @@ MODBUS = ("modbus-rtu", "modbus-rtu-over-tcp", "modbus-tcp", "modbus-ascii")
 ON_A_LINE = ("it is possible on a serial line only", "move it to a meter on a serial line")
 Look = Callable[[int], Reply]
 """The device's reply as it would be at a moment of the plant's time, in ms."""
+
+
+See = Callable[[int], Scene]
+"""The meter's view of the plant at a moment of its time, in ms."""
+Refusal = tuple[str, str, str]
+"""Key, problem and fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """What is known of a point before it is laid out: its kind and type in the profile, whether it has a code for "not
+    available", whether it is a number of several registers, and of what."""
+
+    kind: str
+    type: str
+    can_lack: bool
+    is_long: bool = False
+    is_electric: bool = False
+    is_gas: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +73,10 @@ class Fault:
     __pydantic_config__: ClassVar = {"extra": "forbid", "strict": True}
     impossible: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """By type of a bus on which it cannot be: the reason, and the fix."""
+    since_ms: int = field(default=0, init=False)
+    """When it begins, in ms of the plant's time."""
+    id: str = field(default="", init=False)
+    """As which it is armed."""
 
     def hears(self, t_ms: int) -> bool:
         """False: the request is lost on the device."""
@@ -60,9 +86,21 @@ class Fault:
         """The registers and readings to answer with; may look at other moments."""
         return look(t_ms)
 
-    def value(self, cell: Place, value: Value) -> Value:
-        """What a point shows."""
+    def value(self, cell: Place, value: Value, t_ms: int) -> Value:
+        """What a point shows at a moment of the plant's time."""
         return value
+
+    def scene(self, see: See, t_ms: int) -> Scene:
+        """What the meter sees of the plant; may look at other moments."""
+        return see(t_ms)
+
+    def laid(self, cell: Cell) -> Cell:
+        """How a number stands in its registers."""
+        return cell
+
+    def unfit(self, traits: Mapping[str, Trait]) -> Refusal | None:
+        """Why a meter with these points cannot have it."""
+        return None
 
     def say(self, request: bytes, answer: Answer, strike: Strike) -> Answer:
         """The answer, changed before it is framed: length and checksum of the frame stay right.
@@ -147,7 +185,7 @@ class StuckClock(Fault):
     )
     _shown: dict[str | None, Value] = field(default_factory=dict, init=False)
 
-    def value(self, cell: Place, value: Value) -> Value:
+    def value(self, cell: Place, value: Value, t_ms: int) -> Value:
         return self._shown.setdefault(cell.name, value) if cell.kind == "clock" else value
 
 
@@ -168,7 +206,7 @@ class Torn(Fault):
 class ZeroCounters(Fault):
     """Counters show 0, as some inverters do at night."""
 
-    def value(self, cell: Place, value: Value) -> Value:
+    def value(self, cell: Place, value: Value, t_ms: int) -> Value:
         return 0 if cell.kind == "counter" else value
 
 
@@ -179,7 +217,7 @@ class OtherSerial(Fault):
     serial: str
     point: str = "serial_number"
 
-    def value(self, cell: Place, value: Value) -> Value:
+    def value(self, cell: Place, value: Value, t_ms: int) -> Value:
         if cell.name != self.point:
             return value
         if cell.type == "string":

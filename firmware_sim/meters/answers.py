@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Protocol
 
-from firmware_sim.meters.packing import Value
+from firmware_sim.meters.packing import Cell, Value
+from firmware_sim.plant.quantities import Scene
 
 Unit = int | str
 """A Modbus unit, a DL/T 645 address."""
@@ -61,6 +64,30 @@ class Place(Protocol):
     @property
     def type(self) -> str:
         """``string`` where it shows a text."""
+
+    @property
+    def can_lack(self) -> bool:
+        """Whether it has a code for "not available"."""
+
+    def within(self, value: float | Fraction) -> float | Fraction:
+        """The number, or the one next to it that can be shown."""
+
+    def ceiling(self, digits: int) -> Fraction | None:
+        """Where a counter begins anew: behind so many digits before the decimal point, or with 0 behind the largest
+        number that can be shown; None: there is none."""
+
+
+class Alter(Protocol):
+    """What faults change of a device's values, before and while they are packed."""
+
+    def scene(self, see: Callable[[int], Scene], t_ms: int) -> Scene:
+        """What the meter sees at a moment; ``see`` is what it would see without faults."""
+
+    def value(self, cell: Place, value: Value) -> Value:
+        """What a point shows."""
+
+    def laid(self, cell: Cell) -> Cell:
+        """How it stands in its registers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,10 @@ class Armed:
     struck: int = field(default=0, init=False)
     cleared: bool = field(default=False, init=False)
 
+    def __post_init__(self) -> None:
+        for choice in self.choices:
+            choice.fault.since_ms, choice.fault.id = self.when.from_ms, self.id
+
     @classmethod
     def of(cls, kind: str, fault: Fault, when: When, seed: str) -> Armed:
         """A single fault.

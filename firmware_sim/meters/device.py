@@ -7,18 +7,39 @@ from dataclasses import dataclass, field
 from functools import partial, reduce
 from typing import Any, Protocol
 
-from firmware_sim.meters.answer_faults import Before, Fault, Look, Strike
-from firmware_sim.meters.answers import Answer, Delivery, Place, Unit
+from firmware_sim.meters.answer_faults import Before, Fault, Look, See, Strike
+from firmware_sim.meters.answers import Alter, Answer, Delivery, Place, Unit
 from firmware_sim.meters.armed import Armed
-from firmware_sim.meters.packing import Value
+from firmware_sim.meters.packing import Cell, Value
 from firmware_sim.meters.pdu import Refused
 from firmware_sim.meters.register_image import Reply
 from firmware_sim.meters.register_map import MeterSpec
+from firmware_sim.plant.quantities import Scene
 
 Frame = Callable[[Any, bytes], bytes]
 """(unit, PDU) → the bytes of a whole frame."""
-Alter = Callable[[Any, Value], Value]
-"""What a fault makes of a value before it is packed."""
+
+
+class Changes:
+    """What faults that struck change of a device's values at one moment of the plant's time, in their order. See
+    ``answers.Alter``."""
+
+    def __init__(self, faults: Sequence[Fault], t_ms: int) -> None:
+        self._faults, self._t_ms = faults, t_ms
+
+    def scene(self, see: See, t_ms: int) -> Scene:
+        """What the meter sees."""
+        for fault in self._faults:
+            see = partial(fault.scene, see)
+        return see(t_ms)
+
+    def value(self, cell: Place, value: Value) -> Value:
+        """What a point shows."""
+        return reduce(lambda v, fault: fault.value(cell, v, self._t_ms), self._faults, value)
+
+    def laid(self, cell: Cell) -> Cell:
+        """How it stands in its registers."""
+        return reduce(lambda c, fault: fault.laid(c), self._faults, cell)
 
 
 class Meter(Protocol):
@@ -139,11 +160,8 @@ class Device:
         if (read := meter.reader(pdu)) is None:
             return meter.answer(asked.unit, meter.otherwise(pdu)), {}
 
-        def alter(cell: Place, value: Value) -> Value:
-            return reduce(lambda v, fault: fault.value(cell, v), faults, value)
-
         def now(t_ms: int) -> Reply:
-            return read(t_ms, alter if faults else None)
+            return read(t_ms, Changes(faults, t_ms) if faults else None)
 
         look: Look = now
         for fault in faults:

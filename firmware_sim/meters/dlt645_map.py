@@ -47,11 +47,15 @@ class Item:
         steps = int(exact)
         return int(steps + TARIFFS - self.tariff) // TARIFFS if self.tariff else steps
 
+    @property
+    def end(self) -> int:
+        """The first number with too many digits; one bit of a signed one is the sign's."""
+        return int(8 * 10 ** (2 * self.size - 1) if self.signed else 10 ** (2 * self.size))
+
     def packed(self, raw: int) -> bytes:
         """The bytes, lowest first; FF where the number has too many digits, which no reader takes for one."""
         digits = 2 * self.size
-        top = 8 * 10 ** (digits - 1) if self.signed else 10**digits
-        if abs(raw) >= top or (raw < 0 and not self.signed):
+        if abs(raw) >= self.end or (raw < 0 and not self.signed):
             return b"\xff" * self.size
         data = bytearray(bytes.fromhex(f"{abs(raw):0{digits}}")[::-1])
         if raw < 0:

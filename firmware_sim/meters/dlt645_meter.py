@@ -11,6 +11,7 @@ from functools import cache, partial
 from typing import Any
 
 from firmware_sim.meters import dlt645_pdu as frames
+from firmware_sim.meters.answers import Alter
 from firmware_sim.meters.dlt645_map import (
     ADDRESS,
     DATA,
@@ -34,7 +35,6 @@ from firmware_sim.plant.model import Plant
 from firmware_sim.plant.quantities import QUANTITIES, Scene, conversion
 from gateway.devices.profile import Point
 
-Alter = Callable[[Any, Value], Value]
 BEIJING = timezone(timedelta(hours=8))
 OTHER_ERROR = 0x01
 DIGITS = (DATE, TIME, DEMAND_AT, ADDRESS, NUMBER)
@@ -96,14 +96,14 @@ class Dlt645Meter:
             raise Refused(frames.NO_SUCH_DATA)
         if di in self._goes_on:
             items = items[: (len(items) + 1) // 2]
-        now, start = self._scene(t_ms), self._scene(0)
+        now, start = self._scene(t_ms) if alter is None else alter.scene(self._scene, t_ms), self._scene(0)
         data, values = b"", dict[str, Value]()
         for place, item in items:
             points = self._points.get(place, [])
             shown = self._shown(item, start if item.kind == "demand" else now, t_ms)
             if alter is not None:
                 name = points[0].name if points else place[0]
-                shown = alter(_Shown(name, item.kind, "string" if item.quantity == NUMBER else "bcd"), shown)
+                shown = alter.value(_Shown(name, item), shown)
             packed = _packed(item, shown)
             data += packed
             values |= {point.name: _reading(point, item, packed) for point in points}
@@ -186,12 +186,37 @@ class _Shown:
     """A value for the faults, by its point, or where the profile has none by its identifier. See ``answers.Place``."""
 
     name: str
-    kind: str
-    type: str
+    item: Item
+
+    @property
+    def kind(self) -> str:
+        """As in the table."""
+        return self.item.kind
+
+    @property
+    def type(self) -> str:
+        """Texts of digits are none to calculate with."""
+        return "string" if self.item.quantity in (NUMBER, ADDRESS, DEMAND_AT) else "bcd"
+
+    @property
+    def can_lack(self) -> bool:
+        """As FF."""
+        return True
+
+    def within(self, value: float | Fraction) -> Fraction:
+        """The digits next to it."""
+        most = self.item.end - 1
+        return Fraction(min(max(round(value), -most if self.item.signed else 0), most))
+
+    def ceiling(self, digits: int) -> Fraction:
+        """In steps of the last digit."""
+        return Fraction(10) ** (digits + self.item.decimals) if digits else Fraction(self.item.end)
 
 
 def _packed(item: Item, value: Value) -> bytes:
     """The bytes of a value; FF where there is no number to show."""
+    if isinstance(value, Fraction | float):
+        value = round(value)
     if value is None or not str(value).lstrip("-").isdecimal():
         return b"\xff" * item.size
     return item.packed(int(value))

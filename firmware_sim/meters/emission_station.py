@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from firmware_sim.meters.answers import Alter
+from firmware_sim.meters.packing import Cell
 from firmware_sim.plant.model import Plant
+from firmware_sim.plant.quantities import Scene
 from firmware_sim.plant.signals import total
 from firmware_sim.plant.stack import AIR_CO2, AMBIENT_PA, CO2_KG_PER_KMOL, NM3_PER_KMOL, SO2_MG_PER_NM3, Stack
-from firmware_sim.plant.state import there
 from firmware_sim.plant.tree import GRID
 
 SECTION_M2, REFERENCE_O2 = 12.0, 6.0
@@ -94,21 +96,23 @@ class Station:
     def __init__(self, spec: StationSpec, plant: Plant) -> None:
         self.spec, self._plant = spec, plant
 
-    def moment(self, t_ms: int) -> dict[str, str]:
-        """What they show at a moment of the plant's time: texts by place, "a21026-Rtd"."""
-        stack = self._stack(t_ms)
+    def moment(self, t_ms: int, alter: Callable[[int], Alter] | None = None) -> dict[str, str]:
+        """What they show at a moment of the plant's time: texts by place, "a21026-Rtd". ``alter``: what faults change
+        at a moment; an instrument that shows nothing has its flag alone."""
+        stack = self._stack(t_ms, alter)
         texts: dict[str, str] = {}
         for code, factor in self._factors():
-            value = factor.value(stack)
-            texts[f"{self.code(code)}-Rtd"] = f"{value:.{factor.decimals}f}"
-            if factor.converted:
+            value = self._value(code, factor.value(stack), t_ms, alter)
+            if value is not None:
+                texts[f"{self.code(code)}-Rtd"] = f"{value:.{factor.decimals}f}"
+            if value is not None and factor.converted:
                 texts[f"{self.code(code)}-ZsRtd"] = f"{_converted(stack, value):.{factor.decimals}f}"
             self._flag(texts, code, [_state(stack)])
         return texts | dict(self.spec.items)
 
     def exact(self, t_ms: int) -> dict[str, float]:
         """The same before it is written in digits, without flags and further items."""
-        stack = self._stack(t_ms)
+        stack = self._stack(t_ms, None)
         values: dict[str, float] = {}
         for code, factor in self._factors():
             value = values[f"{self.code(code)}-Rtd"] = factor.value(stack)
@@ -116,26 +120,51 @@ class Station:
                 values[f"{self.code(code)}-ZsRtd"] = _converted(stack, value)
         return values
 
-    def period(self, begin_ms: int, end_ms: int) -> dict[str, str]:
-        """What they showed between two moments: least, mean and largest value, amounts."""
+    def period(self, begin_ms: int, end_ms: int, alter: Callable[[int], Alter] | None = None) -> dict[str, str]:
+        """What they showed between two moments: least, mean and largest value, amounts. ``alter``: as of ``moment``."""
         moments = self.moments(begin_ms, end_ms)
-        count = len(moments)
-        stacks = [self._stack(t_ms) for t_ms in moments]
+        stacks = [self._stack(t_ms, alter) for t_ms in moments]
         texts: dict[str, str] = {}
         for code, factor in self._factors():
-            values = [factor.value(stack) for stack in stacks]
-            _statistics(texts, self.code(code), "", values, factor.decimals)
-            if factor.converted:
-                converted = [_converted(stack, value) for stack, value in zip(stacks, values, strict=True)]
-                _statistics(texts, self.code(code), "Zs", converted, factor.decimals)
-            if factor.amount is not None:
-                amounts = [factor.amount(stack, value) for stack, value in zip(stacks, values, strict=True)]
-                texts[f"{self.code(code)}-Cou"] = f"{total(amounts) / count * (end_ms - begin_ms) / 1000:.4f}"
+            altered = [self._value(code, factor.value(s), t, alter) for t, s in zip(moments, stacks, strict=True)]
+            values = [value for value in altered if value is not None]
+            if len(values) == len(moments):
+                self._shown(texts, code, factor, values, stacks, (end_ms - begin_ms) / 1000)
             self._flag(texts, code, [_state(stack) for stack in stacks])
         return texts | dict(self.spec.items)
 
-    def _stack(self, t_ms: int) -> Stack:
-        return there(self._plant.at(t_ms).units[self.spec.measures].stack)
+    def _shown(
+        self,
+        texts: dict[str, str],
+        code: str,
+        factor: Factor,
+        values: Sequence[float],
+        stacks: Sequence[Stack],
+        seconds: float,
+    ) -> None:
+        """The texts of one factor over a period."""
+        _statistics(texts, self.code(code), "", values, factor.decimals)
+        if factor.converted:
+            converted = [_converted(stack, value) for stack, value in zip(stacks, values, strict=True)]
+            _statistics(texts, self.code(code), "Zs", converted, factor.decimals)
+        if factor.amount is not None:
+            amounts = [factor.amount(stack, value) for stack, value in zip(stacks, values, strict=True)]
+            texts[f"{self.code(code)}-Cou"] = f"{total(amounts) / len(values) * seconds:.4f}"
+
+    def _stack(self, t_ms: int, alter: Callable[[int], Alter] | None) -> Stack:
+        """The stack as the instruments see it."""
+        return (self._scene(t_ms) if alter is None else alter(t_ms).scene(self._scene, t_ms)).stack
+
+    def _scene(self, t_ms: int) -> Scene:
+        state = self._plant.at(t_ms)
+        return Scene(state, state.flows[self.spec.measures], stands=lambda: state.units[self.spec.measures])
+
+    def _value(self, code: str, value: float, t_ms: int, alter: Callable[[int], Alter] | None) -> float | None:
+        """What an instrument shows; None: nothing."""
+        if alter is None:
+            return value
+        shown = alter(t_ms).value(Cell(self.code(code), 0, 0, 0, "float64"), value)
+        return None if shown is None else float(shown)
 
     def moments(self, begin_ms: int, end_ms: int) -> list[int]:
         """Those at which a period is sampled."""

@@ -25,6 +25,15 @@ def place(kind: str) -> Cell:
     return Cell(name=kind, fc=0, address=0, registers=0, type="string", kind=kind)
 
 
+_KINDS = {"Cou": "counter", "Flag": "flag"}
+
+
+def text_at(name: str) -> Cell:
+    """The place of a text in a message, as faults see it."""
+    code, _, suffix = name.partition("-")
+    return replace(place(_KINDS.get(suffix, "gauge")), name=code)
+
+
 CLOCK, LABEL, STATION, PASSWORD = place("clock"), place("label"), place("station"), place("password")
 """The logger's clock and a message's label are in ms of local time, the others are texts."""
 
@@ -35,7 +44,7 @@ class StaleLabel(Fault):
 
     age_ms: Count = 3_600_000
 
-    def value(self, cell: Place, value: Value) -> Value:
+    def value(self, cell: Place, value: Value, t_ms: int) -> Value:
         return value - self.age_ms if cell.kind == LABEL.kind and isinstance(value, int) else value
 
 
@@ -45,7 +54,7 @@ class WrongStation(Fault):
 
     station: str = "000000000000000000000000"
 
-    def value(self, cell: Place, value: Value) -> Value:
+    def value(self, cell: Place, value: Value, t_ms: int) -> Value:
         return self.station if cell.kind == STATION.kind else value
 
 
@@ -55,7 +64,7 @@ class WrongPassword(Fault):
 
     password: str = "000000"
 
-    def value(self, cell: Place, value: Value) -> Value:
+    def value(self, cell: Place, value: Value, t_ms: int) -> Value:
         return self.password if cell.kind == PASSWORD.kind else value
 
 
@@ -162,6 +171,12 @@ IMPOSSIBLE: Mapping[str, tuple[str, str]] = {
     "wrong-count": ("a packet is not asked for a number of values", "use wrong-length or truncated"),
     "wrong-byte-count": ("a packet has no byte count", "use wrong-length"),
     "shifted": ("a packet answers no request", "use doubled or glued"),
+    "counter-reset": ("a packet has amounts of periods, and no counter", "use zero-counters"),
+    "rollover": ("a packet has amounts of periods, and no counter", "use zero-counters"),
+    "phase-lost": ("a logger measures no electricity", "move it to an electricity meter or an inverter"),
+    "reversed": ("a logger measures no electricity", "move it to an electricity meter or an inverter"),
+    "ratio": ("a logger measures no electricity", "move it to an electricity meter or an inverter"),
+    "swapped-words": ("a packet has no registers", "move it to a meter on a Modbus bus"),
     "lone-byte": ("it is possible on a serial line only", "use noise-before"),
 }
 """Why a kind that meters have is none of a logger, and what to use."""

@@ -60,6 +60,31 @@ class Cell:
         return self.address + self.registers
 
     @property
+    def can_lack(self) -> bool:
+        """Whether a reader can tell its registers without a value from a number."""
+        return bool(self.not_available) or self.type.startswith(("float", "bcd"))
+
+    def within(self, value: float | Fraction) -> float | Fraction:
+        """The number, or the one next to it that its registers can show."""
+        if self.type.startswith("float"):
+            return value
+        low, high = sorted((self._value(_lowest(self)), self._value(_highest(self))))
+        return min(max(value, low), high)
+
+    def ceiling(self, digits: int) -> Fraction | None:
+        """Where a counter begins anew: behind so many digits before the decimal point, with 0 behind the largest number
+        of its registers; None: it has none."""
+        if digits:
+            return Fraction(10) ** digits
+        return None if self.type.startswith("float") else self._value(_room(self)[1] + 1)
+
+    def _value(self, raw: int) -> Fraction:
+        """The number that a raw one means."""
+        if self.line is not None:
+            return self.line.value(Fraction(raw)) if self.line.gain else Fraction(0)
+        return raw * Fraction(self.factor) * Fraction(10) ** self.exponent
+
+    @property
     def is_scaled(self) -> bool:
         """Whether the raw register differs from the value."""
         return self.exponent != 0 or self.factor != 1
@@ -138,6 +163,15 @@ def _integer_packer(cell: Cell) -> Callable[[Value], Packed]:
     return packed
 
 
+def repacked(cell: Cell, laid: Cell, value: Value) -> Packed:
+    """A value in a cell that the device lays out as ``laid``, and what a reader of ``cell`` makes of it."""
+    packed = pack(laid, value)
+    if laid is cell:
+        return packed
+    negative = isinstance(value, int | float | Fraction) and cell.magnitude and value < 0
+    return Packed(packed.words, reading(cell, packed.words, negative=negative))
+
+
 def arranged(data: bytes, word_order: str, byte_order: str) -> tuple[int, ...]:
     """The registers of a value's bytes; or back, as each order is its own inverse.
 
@@ -189,6 +223,20 @@ def _raw(cell: Cell, value: float | Fraction) -> float | int | None:
     raw = round(scaled)
     low, high = _room(cell)
     return raw if low <= (abs(raw) if cell.magnitude else raw) <= high else None
+
+
+def _lowest(cell: Cell) -> int:
+    """The smallest integer that a reader takes for a number."""
+    low, high = _room(cell)
+    if cell.magnitude:
+        return -high
+    return low + ((low % (1 << 16 * cell.registers)) in cell.not_available)
+
+
+def _highest(cell: Cell) -> int:
+    """The largest integer that a reader takes for a number."""
+    high = _room(cell)[1]
+    return high - (high in cell.not_available)
 
 
 def _room(cell: Cell) -> tuple[int, int]:

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from firmware_sim.meters import identification
 from firmware_sim.meters import pdu as frames
+from firmware_sim.meters.answers import Alter
 from firmware_sim.meters.habits import Stretch, habits_of, has_one_phase
-from firmware_sim.meters.packing import Cell, Packed, Value, mask, packer
+from firmware_sim.meters.packing import Cell, Packed, Value, mask, packer, repacked
 from firmware_sim.meters.pdu import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Refused
 from firmware_sim.meters.register_map import Layout, MeterSpec, Shown, Source
 from firmware_sim.meters.scaling import in_digits
@@ -20,8 +21,6 @@ from firmware_sim.plant.quantities import Scene
 
 MAX_BITS = 2000
 MOST_BLOCKS = 64
-Alter = Callable[[Cell, Value], Value]
-"""What a fault makes of a value before it is packed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +131,22 @@ class Meter:
         return block
 
     def _reply(self, block: Block, t_ms: int, alter: Alter | None) -> Reply:
-        scene = self._scene(t_ms)
+        scene = self._scene(t_ms) if alter is None else alter.scene(self._scene, t_ms)
         registers: list[int] = [0] * block.count
         values: dict[str, Value] = {}
         for cell, source, packed_of, at, whole in block.parts:
             value = source(scene) if source else None
-            packed = packed_of(alter(cell, value) if alter else value)
+            laid = cell if alter is None or cell.name is None else alter.laid(cell)
+            if alter is not None and cell.name is not None:
+                packed = repacked(cell, laid, alter.value(cell, value))
+            else:
+                packed = packed_of(value)
             if whole and cell.bits is None:
                 registers[at : at + cell.registers] = packed.words
             else:
                 for n, word in enumerate(packed.words):
                     if 0 <= (place := at + n) < block.count:
-                        others = 0 if cell.bits is None else registers[place] & ~mask(cell)[n]
+                        others = 0 if cell.bits is None else registers[place] & ~mask(laid)[n]
                         registers[place] = others | word
             if cell.name and whole:
                 values[cell.name] = packed.reading
@@ -155,12 +158,17 @@ class Meter:
 
     def points(self, t_ms: int, alter: Alter | None = None) -> Reply:
         """Every point at once, whatever a request can ask for; registers one behind the other."""
-        scene = self._scene(t_ms - t_ms % self.spec.refresh_ms)
+        t_ms -= t_ms % self.spec.refresh_ms
+        scene = self._scene(t_ms) if alter is None else alter.scene(self._scene, t_ms)
         words: list[int] = []
         values: dict[str, Value] = {}
         for shown in self._cells:
             value = shown.source(scene) if shown.source else None
-            packed = packer(shown.cell)(alter(shown.cell, value) if alter else value)
+            cell = shown.cell
+            if alter is not None and cell.name is not None:
+                packed = repacked(cell, alter.laid(cell), alter.value(cell, value))
+            else:
+                packed = packer(cell)(value)
             words += packed.words
             if shown.cell.name:
                 values[shown.cell.name] = packed.reading

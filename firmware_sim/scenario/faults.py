@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from firmware_sim.meters.answer_faults import KINDS, Fault
+from firmware_sim.meters.answer_faults import KINDS, Fault, Trait
 from firmware_sim.meters.armed import Choice, Order, When
+from firmware_sim.meters.habits import shows
 from firmware_sim.meters.logger_faults import LOGGER_KINDS, misfit
+from firmware_sim.meters.value_faults import VALUE_KINDS, electric, gas
 from firmware_sim.scenario.complaints import Unfit, explained, nearest
 from firmware_sim.scenario.table import Positive, Table
+from gateway.devices.profile import Profile
 
 ONE_OF = "one-of"
-ALL_KINDS: dict[str, type[Fault]] = {**KINDS, **LOGGER_KINDS}
+ALL_KINDS: dict[str, type[Fault]] = {**KINDS, **VALUE_KINDS, **LOGGER_KINDS}
 KNOWN = [*ALL_KINDS, ONE_OF]
 
 NAMES = ("meter", "bus", "kind")
@@ -52,14 +55,41 @@ class FaultTable(Table):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a fault can be: the type of each bus by its name, and the bus of each meter by its name."""
+    """Where a fault can be: the type of each bus by its name, and the bus of each meter by its name, and what is known
+    of its points."""
 
     types: Mapping[str, str]
     bus_of: Mapping[str, str]
+    traits: Mapping[str, Mapping[str, Trait]] = field(default_factory=dict)
 
     def meters(self, bus: str) -> tuple[str, ...]:
         """The meters of a bus."""
         return tuple(meter for meter, its_bus in self.bus_of.items() if its_bus == bus)
+
+
+def traits_of(profile: Profile, show: Mapping[str, str | int | float]) -> dict[str, Trait]:
+    """What is known of the points of a meter with this profile; ``show`` is its table's."""
+    fills = {**shows(profile.name, [point.name for point in profile.points]), **show}
+    found = {}
+    for point in profile.points:
+        names = (point.name, str(fills.get(point.name, "")))
+        if profile.protocol == "dlt645":
+            found[point.name] = Trait(point.kind, "bcd", can_lack=True, is_electric=True)
+            continue
+        found[point.name] = Trait(
+            point.kind,
+            point.type,
+            bool(point.not_available) or point.type.startswith(("float", "bcd")),
+            is_long=point.type != "string" and point.registers > 1,
+            is_electric=any(map(electric, names)),
+            is_gas=point.kind == "gauge" and any(map(gas, names)),
+        )
+    return found
+
+
+def traits_of_factors(codes: Sequence[str]) -> dict[str, Trait]:
+    """What is known of the factors of a logger, by their codes in its messages."""
+    return {code: Trait("gauge", "float64", can_lack=True, is_gas=gas(code)) for code in codes}
 
 
 _Table = TypeVar("_Table", bound=BaseModel)
@@ -98,6 +128,10 @@ def ordered(row: Mapping[str, Any], places: Places, *, texts: bool = False) -> O
     for kind, _, make in makers:
         if refusal := make().impossible.get(bus_type) or misfit(kind, bus_type):
             raise Unfit("kind", f"{kind}: {refusal[0]}", refusal[1])
+        for meter in meters:
+            if meter in places.traits and (unfit := make().unfit(places.traits[meter])) is not None:
+                key, problem, fix = unfit
+                raise Unfit(key, f"{kind} of {meter}: {problem}", fix)
     return Order(
         target=table.meter or bus,
         meters=meters,
@@ -141,7 +175,7 @@ def _split(form: type[_Table], row: Mapping[str, Any], texts: bool) -> tuple[_Ta
     common, of_kind = _keys_of(form), ALL_KINDS[kind]
     table = _read(form, {key: value for key, value in row.items() if key in common}, texts)
     rest = {key: value for key, value in row.items() if key not in common}
-    known = [field.name for field in fields(of_kind) if field.init]
+    known = [each.name for each in fields(of_kind) if each.init]
     try:
         fault: Fault = _validated(TypeAdapter(of_kind), rest, texts)
     except ValidationError as error:
@@ -173,14 +207,14 @@ def _validated(form: TypeAdapter[Any], row: Mapping[str, Any], texts: bool) -> A
 
 
 def _keys_of(form: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in form.model_fields.items()]
+    return [each.alias or name for name, each in form.model_fields.items()]
 
 
 def _changed(fault: Fault) -> dict[str, Any]:
     """The keys of a fault that are not as by default."""
-    shown: Sequence[Any] = [field for field in fields(fault) if field.init]
+    shown: Sequence[Any] = [each for each in fields(fault) if each.init]
     return {
-        field.name: getattr(fault, field.name)
-        for field in shown
-        if field.default is MISSING or getattr(fault, field.name) != field.default
+        each.name: getattr(fault, each.name)
+        for each in shown
+        if each.default is MISSING or getattr(fault, each.name) != each.default
     }

@@ -54,6 +54,10 @@ class StationTable(BaseModel):
             raise ValueError(f"no such factor: {', '.join(unknown)}; there are {', '.join(FACTORS)}")
         return codes
 
+    def codes(self) -> list[str]:
+        """The codes of its factors as it writes them."""
+        return [FACTORS[code].old_code if self.old_style else code for code in self.factors]
+
     def spec(self) -> StationSpec:
         """The station with its instruments."""
         return StationSpec(

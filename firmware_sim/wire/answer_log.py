@@ -7,7 +7,7 @@ A line says what the answer shows, and where faults struck also what is true: wh
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -29,6 +29,12 @@ def untrue(true: Mapping[str, Value], values: Mapping[str, Value]) -> dict[str, 
     """
     other = {name: value for name, value in true.items() if name not in values or values[name] != value}
     return {"true": other} if other else {}
+
+
+def injected(ids: Iterable[str]) -> dict[str, object]:
+    """The key ``injected`` of a line, if any fault struck that is armed as something."""
+    found = [one for one in ids if one]
+    return {"injected": found} if found else {}
 
 
 class AnswerLog:
@@ -70,9 +76,8 @@ class AnswerLog:
             "faults": list(outcome.faults),
             "asked": asked.heard.hex(),
             **untrue(outcome.true, delivery.values),
+            **injected(outcome.injected),
         }
-        if ids := [one for one in outcome.injected if one]:
-            entry["injected"] = ids
         self.write_entry(entry)
 
     def write_entry(self, entry: Mapping[str, object]) -> None:

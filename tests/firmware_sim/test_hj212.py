@@ -321,7 +321,7 @@ def test_a_stale_label_is_old_and_its_values_are_new(runs: dict[str, Run]) -> No
     assert all(packet["CP"][9:19] < packet["QN"][:10] for packet in seen)
     assert len({packet["CP"][23:] for packet in seen}) == 2
     for sent in runs["stale-label"].sent:
-        assert list(sent["true"]) == ["DataTime"]
+        assert (list(sent["true"]), sent["injected"]) == (["DataTime"], ["f1"])
         assert sent["true"]["DataTime"] > sent["values"]["DataTime"]
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from firmware_sim.meters import sunspec_map
+from firmware_sim.meters.answer_faults import Fault
+from firmware_sim.meters.answers import Place
+from firmware_sim.meters.device import Changes
 from firmware_sim.meters.identification import identify
 from firmware_sim.meters.packing import Value
 from firmware_sim.meters.pdu import Refused
@@ -280,6 +283,13 @@ def _number(value: Value) -> float:
     return value
 
 
+class Nought(Fault):
+    """Every point shows 0."""
+
+    def value(self, cell: Place, value: Value, t_ms: int) -> Value:
+        return 0
+
+
 def test_a_device_renews_its_registers_every_so_often() -> None:
     slow, quick = meter("eastron-sdm630", refresh_ms=500), meter("eastron-sdm630")
     held = [slow.read(4, 0, 60, t_ms) for t_ms in (1_000, 1_001, 1_499, 1_500, 900)]
@@ -287,5 +297,5 @@ def test_a_device_renews_its_registers_every_so_often() -> None:
     assert held[3] == quick.read(4, 0, 60, 1_500) != held[0]
     assert held[4] == quick.read(4, 0, 60, 500)
     assert slow.read(4, 0, 2, 1_700) == quick.read(4, 0, 2, 1_500)
-    assert slow.read(4, 0, 60, 1_700, lambda cell, value: 0).registers == (0,) * 60
+    assert slow.read(4, 0, 60, 1_700, Changes([Nought()], 1_700)).registers == (0,) * 60
     assert slow.read(4, 0, 60, 1_700) == held[3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 from firmware_sim.cli.app import main
 from firmware_sim.clock import SimClock
 from firmware_sim.errors import ScenarioError
+from firmware_sim.meters.answers import Alter
 from firmware_sim.meters.emission_station import Station, StationSpec
 from firmware_sim.meters.p1_meter import P1Meter, P1Spec
 from firmware_sim.plant.model import Plant, PlantSpec
@@ -178,7 +180,7 @@ def test_short_periods_go_on_evenly_where_clocks_are_changed(day: tuple[int, int
 class Idle(Station):
     """A station that measures nothing, so that a day of the plant costs nothing."""
 
-    def period(self, begin_ms: int, end_ms: int) -> dict[str, str]:
+    def period(self, begin_ms: int, end_ms: int, alter: Callable[[int], Alter] | None = None) -> dict[str, str]:
         return {"span-Rtd": str(end_ms - begin_ms)}
 
     def moments(self, begin_ms: int, end_ms: int) -> list[int]:

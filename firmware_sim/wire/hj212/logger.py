@@ -18,7 +18,7 @@ from firmware_sim.meters.answers import Delivery
 from firmware_sim.meters.armed import Armed
 from firmware_sim.meters.emission_station import Station
 from firmware_sim.meters.logger_faults import Offline, acts_on_message, acts_on_packet
-from firmware_sim.wire.answer_log import AnswerLog, untrue
+from firmware_sim.wire.answer_log import AnswerLog, injected, untrue
 from firmware_sim.wire.hj212.messages import (
     LABEL_PLACE,
     Manners,
@@ -221,8 +221,8 @@ class Logger:
         self._before = Before(data=frame)
         deliveries = [replace(d, values=dict(values)) if d.data.startswith(frame) else d for d in deliveries]
         made = [choice for choice, _ in message.struck] if message else []
-        kinds = [choice.kind for choice in made if acts_on_message(choice.fault)]
-        kinds += [choice.kind for choice, _ in struck if acts_on_packet(choice.fault)]
+        acted = [choice for choice in made if acts_on_message(choice.fault)]
+        acted += [choice for choice, _ in struck if acts_on_packet(choice.fault)]
         entry = {
             "at_ms": message.at_ms if message else self._clock.now_ms(),
             "meter": self._spec.name,
@@ -233,7 +233,8 @@ class Logger:
             "pnum": packet.pnum,
             "pno": packet.pno,
             "attempt": attempt,
-            "faults": kinds,
+            "faults": [choice.kind for choice in acted],
+            **injected([choice.fault.id for choice in acted]),
         }
         true = _true(message, values) if message and (struck or message.true) else {}
         writer, loop = self._writer, asyncio.get_running_loop()

@@ -18,8 +18,9 @@ from typing import TypeVar
 from firmware_sim.clock import SimClock
 from firmware_sim.meters.answer_faults import Fault
 from firmware_sim.meters.armed import Armed, Choice
+from firmware_sim.meters.device import Changes
 from firmware_sim.meters.emission_station import Station, items
-from firmware_sim.meters.logger_faults import CLOCK, LABEL, PASSWORD, STATION, Faster, place
+from firmware_sim.meters.logger_faults import CLOCK, LABEL, PASSWORD, STATION, Faster, text_at
 from firmware_sim.meters.packing import Cell, Value
 from firmware_sim.meters.register_image import Reply
 from firmware_sim.wire.hj212.packets import HAS_PARTS, MOST_SEGMENT_BYTES, VERSION_2017, WANTS_ANSWER, Packet, split
@@ -122,33 +123,34 @@ class Messages:
         true: dict[str, str] = {}
         if struck:
             true = {LABEL_PLACE: written(label_local_ms)[:14], **self._texts(cn, due_ms - begin_ms, at_ms, ())}
-        clock_ms = _number(shown(faults, CLOCK, local_ms))
-        label_ms = _number(shown(faults, LABEL, label_local_ms + clock_ms - local_ms))
+        clock_ms = _number(shown(faults, CLOCK, local_ms, at_ms))
+        label_ms = _number(shown(faults, LABEL, label_local_ms + clock_ms - local_ms, at_ms))
         return Message(
             cn,
             written(label_ms)[:14],
             self._texts(cn, due_ms - begin_ms, at_ms, faults),
             at_ms,
-            str(shown(faults, STATION, self._station.spec.mn)),
-            str(shown(faults, PASSWORD, self._station.spec.password)),
+            str(shown(faults, STATION, self._station.spec.mn, at_ms)),
+            str(shown(faults, PASSWORD, self._station.spec.password, at_ms)),
             struck,
             None if clock_ms == local_ms else clock_ms,
             true,
         )
 
     def _texts(self, cn: str, period_ms: int, at_ms: int, faults: Sequence[Fault]) -> dict[str, str]:
+        def alter(t_ms: int) -> Changes:
+            return Changes(faults, t_ms)
+
         def now(t_ms: int) -> Reply:
             if cn == REALTIME:
-                return Reply((), dict(self._station.moment(t_ms)))
-            return Reply((), dict(self._station.period(max(0, t_ms - period_ms), t_ms)))
+                return Reply((), dict(self._station.moment(t_ms, alter)))
+            return Reply((), dict(self._station.period(max(0, t_ms - period_ms), t_ms, alter)))
 
         look = now
         for fault in faults:
             look = partial(fault.look, look)
         values = look(at_ms).values.items()
-        return {
-            name: str(shown(faults, place("counter" if name.endswith("-Cou") else "gauge"), v)) for name, v in values
-        }
+        return {name: str(shown(faults, text_at(name), v, at_ms)) for name, v in values}
 
     def packets(self, message: Message, qn: Callable[[], str]) -> list[Packet]:
         """The packets of a message: one, or its parts."""
@@ -223,10 +225,10 @@ def on(faults: Sequence[Armed], kind: type[_Kind], t_ms: int) -> list[_Kind]:
     ]
 
 
-def shown(faults: Sequence[Fault], cell: Cell, value: Value) -> Value:
+def shown(faults: Sequence[Fault], cell: Cell, value: Value, t_ms: int) -> Value:
     """A value as the faults let it be seen."""
     for fault in faults:
-        value = fault.value(cell, value)
+        value = fault.value(cell, value, t_ms)
     return value
 
 
