@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import socket
 import struct
@@ -25,8 +26,6 @@ from firmware_sim.scenario.schema import TcpTable
 
 SPEED = 60
 """A minute of the plant in a second."""
-SETTLED_S = 2.5
-"""Of the first run: until then what the fault remembers is kept."""
 PATIENCE_S = 120.0
 COUNTERS = ("energy_import", "energy_export")
 PROFILE = """vendor = "V"
@@ -139,6 +138,10 @@ class Runs:
                 _exactly(wire, int.from_bytes(head[4:], "big"))
                 time.sleep(0.005)
 
+    def remembers(self) -> bool:
+        """Whether the state has the moment at which the fault was first met."""
+        return re.search(r'"_since_ms": [0-9]', (self.folder / "state").read_text()) is not None
+
     def entries(self) -> Iterator[dict[str, object]]:
         """The answers in the log; the last line of a run may be cut where it was killed."""
         for line in (self.folder / "log").read_text().splitlines():
@@ -177,7 +180,9 @@ def run(kills: int = 100, seed: int = 20261202) -> dict[str, object]:
                     time.sleep(draws.uniform(0, 0.8))
                 else:
                     runs.ready(process)
-                    runs.read_for(draws.uniform(0.05, 1.2) if number else SETTLED_S)
+                    runs.read_for(draws.uniform(0.05, 1.2))
+                    while not number and not runs.remembers():
+                        runs.read_for(0.2)
             finally:
                 process.send_signal(signal.SIGKILL)
                 process.wait(PATIENCE_S)
