@@ -9,6 +9,8 @@
 - ``idle_ratio``: a read after ten minutes of the plant without any, ``cached_ratio``: one under a ``cached`` fault at
   59:58; medians beside plain reads in the same process, and each is given: its plant runs 60 times as fast as the
   clock, so its seconds are made in between, and now and then beside a read.
+- ``inject_met``, ``inject_cleared``: of ``injects`` faults those that the next request met, and those of which nothing
+  was left once cleared; ``inject_cpu_ratio``: the command ``inject`` beside ``run --for 0``.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.simulator import sim_inject
 from benchmarks.simulator.sim_plants import (
     FORMULA_MS,
     Reader,
@@ -37,7 +40,18 @@ from benchmarks.simulator.sim_plants import (
 
 PERIOD_S, SPEED, BUS = 0.1, 60, "tcp"
 IDLES = 3
-SMALLEST = ({"seconds": 0.4, "meters": 3, "many": 20, "lines": 2, "more_lines": 3, "idle_s": 20, "cached_at_s": 100},)
+SMALLEST = (
+    {
+        "seconds": 0.4,
+        "meters": 3,
+        "many": 20,
+        "lines": 2,
+        "more_lines": 3,
+        "idle_s": 20,
+        "cached_at_s": 100,
+        "injects": 20,
+    },
+)
 
 
 def run(
@@ -48,6 +62,7 @@ def run(
     more_lines: int = 32,
     idle_s: float = 600.0,
     cached_at_s: float = 3598.0,
+    injects: int = 1000,
 ) -> dict[str, object]:
     """``seconds``: how long each side is read. ``idle_s`` and ``cached_at_s`` are the plant's."""
     with tempfile.TemporaryDirectory() as name:
@@ -59,6 +74,7 @@ def run(
             **_starts(folder, many),
             **_lines(folder, lines, more_lines, seconds),
             **_looks_back(folder, idle_s, cached_at_s),
+            **sim_inject.figures(injects),
             "seconds": seconds,
         }
 

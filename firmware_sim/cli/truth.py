@@ -27,6 +27,7 @@ from gateway.devices.profile import ProfileError
 
 FILE = click.Path(path_type=Path)
 HEAD = ("time", "at_ms", "meter", "point", "plant", "true", "shown")
+_BEGIN = ",".join(HEAD).encode() + b"\n"
 Row = tuple[str, int, str, str, str, str, str]
 
 
@@ -35,13 +36,18 @@ Row = tuple[str, int, str, str, str, str, str]
 @click.option("--for", "length_ms", default="24h", callback=milliseconds, help="How much of the plant's time.  [24h]")
 @click.option("--every", "every_ms", default="60s", callback=milliseconds, help="Between two moments.  [60s]")
 @click.option("-o", "path", type=FILE, required=True, help="Write to this file, as CSV.")
+@click.option("--force", is_flag=True, help="Replace a file of another kind.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Replace the scenario's seed.")
 @click.option("--at", metavar="TIME", callback=moment, help="Replace the plant's start; 2026-06-21T04:00+08:00.")
-def truth(scenario: Path, length_ms: int, every_ms: int, path: Path, seed: int | None, at: str | None) -> None:
+def truth(
+    scenario: Path, length_ms: int, every_ms: int, path: Path, force: bool, seed: int | None, at: str | None
+) -> None:
     """Write what SCENARIO's plant is, and what its meters show."""
     if every_ms == 0:
         raise click.BadParameter("give a time between two moments", param_hint="--every")
     try:
+        if not force:
+            _demand_replaceable(path)
         write(path, rows(load_scenario(scenario, seed=seed, at=at), length_ms, every_ms))
     except (SimError, ProfileError) as error:
         click.echo(f"meterseal-sim: {error}", err=True)
@@ -92,6 +98,19 @@ def write(path: Path, found: Iterator[Row]) -> None:
         ) from None
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def _demand_replaceable(path: Path) -> None:
+    """Raises ``WireError`` where a file of another kind is there."""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(len(_BEGIN))
+    except OSError:  # it is not there; else writing says what is wrong
+        return
+    if begin not in (b"", _BEGIN):
+        raise WireError(
+            f"{path}: is there already, and is no table of a plant", "give another name, or --force to replace it"
+        )
 
 
 def _label(spec: PlantSpec, t_ms: int) -> str:

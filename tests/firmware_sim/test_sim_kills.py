@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 # not quick: processes run
-from tests.campaigns.simulator.sim_kills import run
+from tests.campaigns.simulator.sim_kills import SMALLEST, run
 
 
 def test_a_plant_that_is_killed_goes_on() -> None:
-    found = run(kills=4, seed=3)
+    found = run(**SMALLEST[0])
     assert found["answers"] != 0
     bad = ("counters_fallen", "serials_changed", "wrong_answers", "starts_refused", "last_exit_code")
     assert {name: found[name] for name in bad} == dict.fromkeys(bad, 0)

@@ -41,6 +41,7 @@ SHOWN_BY = {
     "notify": "system/benches/test_notify.py",
     "outage": "system/benches/test_outage.py",
     "parsers": "layout/test_bench_parsers.py",
+    "sim-kills": "firmware_sim/test_sim_kills.py",
     "soak": "system/benches/test_soak.py",
 }
 """Benchmarks whose smallest form is a test of its own, which demands more of its figures than that there are some."""

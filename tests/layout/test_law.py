@@ -71,6 +71,10 @@ BREACHES: dict[str, tuple[dict[str, str], str]] = {
         {"firmware_sim.meters.packing": "from gateway.devices import profile, decode"},
         "firmware_sim.meters.packing:1 imports gateway.devices.decode",
     ),
+    "a test under the plugin loads no gateway": (
+        {"firmware_sim.testing.plugin": "import click"},
+        "firmware_sim.testing.plugin:1 imports click",
+    ),
     "the product needs no test": (
         {"gateway.cli.demo.month": "from tests.support.samples import record"},
         "gateway.cli.demo.month:1 imports tests.support.samples.record",

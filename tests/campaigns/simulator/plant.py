@@ -169,6 +169,9 @@ def _units(meter: str, profile: Profile) -> Iterator[tuple[str, str, float, bool
                 yield meter, name, IN_WATTS[str(unit)], name in POWERS
 
 
+SMALLEST = ({"hours": 0.02, "plants": "factory"},)
+
+
 def run(hours: float = 24.0, plants: str = "") -> dict[str, object]:
     """A day of each plant, or of those named with commas between them."""
     known = shipped()

@@ -116,6 +116,7 @@ def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, li
         "profiles csv": (main, ["profiles", "eastron-sdm630", "--csv"]),
         "profiles toml": (main, ["profiles", "--from-csv", table_of_points(folder), "--base", "1"]),
         "profiles new": (main, ["profiles", "--new"]),
+        "truth": (simulator, ["truth", "demo", "--for", "1s", "--every", "1s"]),
         "ledger prove": (ledger, ["prove", batch, "export-main"]),
         "ledger verifier-page": (ledger, ["verifier-page"]),
         "ledger from": (ledger, ["trust", "from", *from_words(loaded)]),
@@ -130,7 +131,7 @@ def words_of(case: str, loaded: Config, folder: Path) -> tuple[click.Command, li
 
 CASES = (
     "enrol-request", "prove", "commission", "export", "backup", "readings csv", "readings jsonl", "readings parquet",
-    "profiles csv", "profiles toml",
+    "profiles csv", "profiles toml", "truth",
     "ledger prove", "ledger backup", "ledger from", "ledger table", "ledger energytag", "ledger irec",
     "ledger certificate prove", "ledger verifier-page",
 )  # fmt: skip

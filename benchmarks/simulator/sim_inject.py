@@ -18,7 +18,7 @@ from firmware_sim.control.client import SOCKET, Client
 from firmware_sim.meters.pdu import tcp
 from tests.support.processes import Server
 
-TIMES, COMMANDS = 1000, 5
+COMMANDS = 5
 READ = bytes([4, 0, 0, 0, 2])
 REFUSED = 0x84
 SCENARIO = """[[bus]]
@@ -32,8 +32,8 @@ address = 1
 """
 
 
-def figures() -> dict[str, float | int]:
-    """``inject_met`` and ``inject_cleared`` of ``inject_times``; ``inject_median_ms``; ``inject_left``: faults after
+def figures(times: int) -> dict[str, float | int]:
+    """``inject_met`` and ``inject_cleared`` of ``times``; ``inject_median_ms``; ``inject_left``: faults after
     the last clear; ``inject_cpu_ratio``: CPU of the command ``inject`` ÷ that of ``run --for 0``."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -45,14 +45,14 @@ def figures() -> dict[str, float | int]:
             client = Client(folder / SOCKET)
             (bus,) = client.status()["buses"]
             with socket.create_connection((bus["host"], bus["port"])) as link:
-                taken = [_round(client, link, number) for number in range(TIMES)]
+                taken = [_round(client, link, number) for number in range(times)]
             left = len(client.status()["faults"])
             inject = _cpu_s([*command[:4], "inject", "meter", "dead", "--after", "3600", "--dir", name])
         finally:
             simulator.stop()
         start = _cpu_s([*command, "--for", "0"])
     return {
-        "inject_times": TIMES,
+        "inject_times": times,
         "inject_met": sum(met for met, _, _ in taken),
         "inject_cleared": sum(cleared for _, cleared, _ in taken),
         "inject_median_ms": round(statistics.median(ms for _, _, ms in taken), 3),
