@@ -26,7 +26,7 @@ class DueSlots:
         it shows that one was late, and not missing."""
         if self._zero_ms is None:
             self._zero_ms = time_ms - self._period_ms / 2
-            return max(0, int((self._zero_ms - self._from_ms) // self._period_ms))
+            return max(0, int((self._zero_ms - self._from_ms) / self._period_ms - LATE))
         slot, part = divmod((time_ms - self._zero_ms) / self._period_ms, 1)
         missing = int(slot) - self._last - 1
         if missing >= 0:
@@ -42,4 +42,4 @@ class DueSlots:
         """How many polls are missing behind the last reading, until then."""
         if self._zero_ms is None:
             return max(0, int((to_ms - self._from_ms) // self._period_ms))
-        return max(0, int((to_ms - self._zero_ms) // self._period_ms) - 1 - self._last)
+        return max(0, int((to_ms - self._zero_ms) / self._period_ms - LATE) - 1 - self._last)

@@ -26,8 +26,8 @@ from typing import Any, Final
 
 from firmware_sim.errors import CompareError
 
-AGAIN: Final = ".second"
-"""Behind a point's name in Meterseal's readings: it was read again at once, since its counter had jumped."""
+AGAIN: Final = (".first", ".second")
+"""Behind a point's name in Meterseal's readings: the other of two looks at a counter, since it had jumped."""
 COLUMNS: Final = ("time", "meter", "point", "value", "quality")
 _TABLES: Final = ("columns", "meters", "points", "factors", "ignore")
 _SMALLEST, _LARGEST = Decimal("1e-12"), Decimal("1e12")
@@ -50,7 +50,7 @@ class Names:
 
     def point(self, meter: str, name: str) -> str:
         """A point's name in the log."""
-        name = name.removesuffix(AGAIN)
+        name = name.removesuffix(AGAIN[0]).removesuffix(AGAIN[1])
         return self.points.get(f"{meter}/{name}", self.points.get(name, name))
 
     def factor(self, meter: str, point: str) -> Decimal | None:

@@ -202,6 +202,8 @@ def test_a_second_look_at_a_counter_is_judged_as_its_point(tmp_path: Path) -> No
     lines = [answer(n + again, {"power": power(n) + again}) for n in range(N) for again in (0, 0.25)]
     rows: list[Row] = [(n, "main", f"power{'.second' * (a > 0)}", power(n) + a) for n in range(N) for a in (0, 0.25)]
     assert counts(compared(tmp_path, lines, rows, every={"main": 1.0})) == {"right": 2 * N}
+    first = [(at_s, meter, point.replace("second", "first"), value) for at_s, meter, point, value, *_ in rows]
+    assert counts(compared(tmp_path, lines, first, every={"main": 1.0})) == {"right": 2 * N}
     rows[3] = (1, "main", "power.second", 7.5)
     assert compared(tmp_path, lines, rows, every={"main": 1.0}).total.wrong == 1
 
