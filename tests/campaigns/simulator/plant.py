@@ -30,23 +30,24 @@ J_PER_WH = 3600
 
 
 class Area:
-    """Counters of one place beside the trapezoids under its powers, phase by phase and direction by direction."""
+    """Counters of one place beside the trapezoids under its powers, phase by phase: what was imported less what was
+    exported, for within a second the power may cross zero."""
 
     def __init__(self) -> None:
         self._before: Sequence[float] = ()
-        self._joules = [0.0] * 6
+        self._joules = [0.0] * 3
 
     def add(self, flow: Flow) -> None:
         """The flow one second after the last that was added."""
-        now = [max(0.0, watts) for watts in flow.watts] + [max(0.0, -watts) for watts in flow.watts]
         if self._before:
-            self._joules = [j + (a + b) / 2 for j, a, b in zip(self._joules, self._before, now, strict=True)]
-        self._before = now
+            ramps = zip(self._joules, self._before, flow.watts, strict=True)
+            self._joules = [joules + (a + b) / 2 for joules, a, b in ramps]
+        self._before = flow.watts
 
     def off_wh(self, flow: Flow) -> float:
         """How far the counters are from it."""
-        counters = (*flow.imported_wh, *flow.exported_wh)
-        return max(abs(j / J_PER_WH - wh) for j, wh in zip(self._joules, counters, strict=True))
+        net = (taken - given for taken, given in zip(flow.imported_wh, flow.exported_wh, strict=True))
+        return max(abs(joules / J_PER_WH - wh) for joules, wh in zip(self._joules, net, strict=True))
 
 
 def left_over_mw(tree: Tree, flows: Mapping[str, Flow]) -> int:
