@@ -16,6 +16,7 @@ from firmware_sim.clock import SimClock
 from firmware_sim.control.requests import Requests
 from firmware_sim.control.server import ControlServer
 from firmware_sim.errors import ScenarioError, StateError, WireError
+from firmware_sim.meters.answer_faults import Fault
 from firmware_sim.meters.armed import Faults
 from firmware_sim.meters.device import Device
 from firmware_sim.meters.dlt645_meter import Dlt645Meter
@@ -24,6 +25,7 @@ from firmware_sim.meters.emission_station import Station
 from firmware_sim.meters.p1_meter import P1Meter
 from firmware_sim.meters.register_image import Meter
 from firmware_sim.meters.register_map import Mismatch
+from firmware_sim.meters.wire_faults import PortGone, PowerCut
 from firmware_sim.plant.model import Plant
 from firmware_sim.scenario.dlt645_schema import Dlt645Table
 from firmware_sim.scenario.hj212_schema import Hj212Table, zone
@@ -37,6 +39,7 @@ from firmware_sim.wire.hj212.logger import Logger, LoggerBus
 from firmware_sim.wire.line import dlt645
 from firmware_sim.wire.modbus_ascii import ASCII
 from firmware_sim.wire.p1_pusher import P1Bus
+from firmware_sim.wire.ports import Port, PortWatch
 from firmware_sim.wire.pty_server import RtuBus
 from firmware_sim.wire.rfc2217_server import Rfc2217Bus
 from firmware_sim.wire.rtu_tcp_server import RtuTcpBus
@@ -92,6 +95,7 @@ class Simulator:
         self.control = None if control is None else ControlServer(control.absolute(), requests.answer)
         self.warnings: list[str] = []
         self._buses = [(table, self._bus(number, table)) for number, table in enumerate(scenario.buses)]
+        self._watches = [self._watch(table.name, bus) for table, bus in self._buses if not isinstance(bus, LoggerBus)]
         self._open: list[Bus | ControlServer] = []
 
     async def open(self) -> None:
@@ -113,6 +117,8 @@ class Simulator:
             for _, bus in self._buses:
                 await bus.open()
                 self._open.append(bus)
+            for watch in self._watches:
+                watch.open()
             if self.control is not None:
                 await self.control.open()
         except (WireError, StateError):
@@ -124,8 +130,17 @@ class Simulator:
         if self._keeper is not None:
             self._keeper.close()
         self._pace.close()
+        for watch in self._watches:
+            watch.close()
         while self._open:
             self._open.pop().close()
+
+    def _watch(self, name: str, bus: Port) -> PortWatch:
+        """Whoever takes its port away when a fault wants it; a DTU goes without power."""
+        kind: type[Fault] = PowerCut if isinstance(bus, DialingBus) else PortGone
+        watch = PortWatch(bus, self.faults.of_bus(name), kind, self._clock)
+        self.faults.changed.append(watch.look)
+        return watch
 
     def ready(self) -> dict[str, Any]:
         """Where the buses can be reached, as the ready file tells it."""
@@ -264,6 +279,7 @@ class Simulator:
             host=table.host,
             port=0 if isinstance(table.port, str) else table.port,
             seven_bits=table.seven_bits,
+            faults=self.faults.of_bus(table.name),
         )
 
     def _loggers(self, table: Hj212Table) -> LoggerBus:

@@ -13,7 +13,7 @@ from firmware_sim.meters.armed import Faults, Order, Standing
 from firmware_sim.meters.register_image import Reply
 from firmware_sim.meters.register_map import MeterSpec
 from firmware_sim.scenario.complaints import Unfit, explained, nearest
-from firmware_sim.scenario.faults import Places, ordered
+from firmware_sim.scenario.faults import PORT_GONE, Places, ordered
 from firmware_sim.scenario.table import Positive, Table
 
 DO = ("inject", "clear", "status", "truth")
@@ -125,9 +125,11 @@ class Requests:
         return ordered(row, self._places, texts=True)
 
     def _target(self, target: str, kind: str) -> dict[str, str]:
-        if target in self._places.bus_of:
+        places = self._places
+        is_of_bus = kind == PORT_GONE or places.types.get(target) == "p1"
+        if target in places.bus_of and not (is_of_bus and target in places.types):
             return {"meter": target}
-        if target in self._places.types:
+        if target in places.types:
             return {"bus": target}
         raise Unfit("target", f"no such meter or bus: {target!r}", nearest(target, self._names()))
 

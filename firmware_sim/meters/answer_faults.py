@@ -72,11 +72,16 @@ class Fault:
 
     __pydantic_config__: ClassVar = {"extra": "forbid", "strict": True}
     impossible: ClassVar[Mapping[str, tuple[str, str]]] = {}
-    """By type of a bus on which it cannot be: the reason, and the fix."""
+    """By type of a bus on which it cannot be, or by its wire: the reason, and the fix."""
     since_ms: int = field(default=0, init=False)
     """When it begins, in ms of the plant's time."""
     id: str = field(default="", init=False)
     """As which it is armed."""
+
+    @property
+    def tail_ms(self) -> int:
+        """How long it goes on behind the end of its time, in ms of the plant's time."""
+        return 0
 
     def hears(self, t_ms: int) -> bool:
         """False: the request is lost on the device."""

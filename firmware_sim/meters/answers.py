@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Protocol
 
@@ -95,6 +95,7 @@ class Delivery:
     """Bytes that go onto the wire ``after_ms`` the device is ready, whole or in pieces of ``piece`` bytes.
 
     ``values`` are the readings that a right reader takes from them: none when a fault made them unreadable.
+    ``ends_after``: the connection ends behind so many of the bytes.
     """
 
     after_ms: float
@@ -102,3 +103,10 @@ class Delivery:
     values: dict[str, Value]
     piece: int = 0
     gap_ms: float = 0.0
+    ends_after: int | None = None
+
+    def ended(self) -> Delivery:
+        """Without what no connection carries any more."""
+        if self.ends_after is None or self.ends_after >= len(self.data):
+            return self
+        return replace(self, data=self.data[: self.ends_after], values={})

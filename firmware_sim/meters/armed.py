@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from firmware_sim.meters.answer_faults import Fault
@@ -66,6 +66,9 @@ class Armed:
     def __post_init__(self) -> None:
         for choice in self.choices:
             choice.fault.since_ms, choice.fault.id = self.when.from_ms, self.id
+        if self.when.to_ms is not None:
+            tail_ms = max(choice.fault.tail_ms for choice in self.choices)
+            self.when = replace(self.when, to_ms=self.when.to_ms + tail_ms)
 
     @classmethod
     def of(cls, kind: str, fault: Fault, when: When, seed: str) -> Armed:
@@ -164,7 +167,7 @@ class Standing:
             "to_ms": when.to_ms,
             **every,
             "count": order.count,
-            "struck": sum(armed.struck for armed in self.by_meter.values()),
+            "struck": sum(armed.struck for armed in self.each()),
             "state": "over" if self.is_over(t_ms) else "waits" if t_ms < when.from_ms else "on",
         }
 

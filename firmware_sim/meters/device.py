@@ -153,7 +153,9 @@ class Device:
         for choice, rng in struck:
             deliveries = choice.fault.send(deliveries, Strike(rng, before))
         true = self._answer(asked, [])[1] if struck else {}
-        return Outcome(asked, tuple(deliveries), names, self.meter.code_of(answer.pdu), by, true)
+        return Outcome(
+            asked, tuple(each.ended() for each in deliveries), names, self.meter.code_of(answer.pdu), by, true
+        )
 
     def _answer(self, asked: Asked, faults: list[Fault]) -> tuple[Answer, dict[str, Value]]:
         meter, pdu = self.meter, asked.pdu

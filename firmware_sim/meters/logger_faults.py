@@ -15,6 +15,7 @@ from pydantic import Field
 from firmware_sim.meters.answer_faults import KINDS, Count, Fault, Ms, Strike
 from firmware_sim.meters.answers import Delivery, Place
 from firmware_sim.meters.packing import Cell, Value
+from firmware_sim.meters.wire_faults import WIRE_KINDS, PowerCut
 
 _HEAD, _TAIL = slice(2, 6), slice(-6, -2)
 """Where length and check value stand in a packet with CR LF."""
@@ -131,7 +132,7 @@ class Faster(Fault):
 
 def acts_on_message(fault: Fault) -> bool:
     """It acts when a message is made, and so on each of its packets."""
-    return not acts_on_packet(fault) and not isinstance(fault, Offline | Faster)
+    return not acts_on_packet(fault) and not isinstance(fault, Offline | Faster | PowerCut)
 
 
 def acts_on_packet(fault: Fault) -> bool:
@@ -184,8 +185,10 @@ IMPOSSIBLE: Mapping[str, tuple[str, str]] = {
 
 def misfit(kind: str, bus_type: str) -> tuple[str, str] | None:
     """Why a fault cannot be on a bus of this type, with the fix; None where it can."""
+    if kind in WIRE_KINDS:
+        return None
     if bus_type == "p1":
-        return "a P1 port has no faults", "remove it, or end the simulator for an outage"
+        return "a P1 port has no faults but those of its wire", f"use one of {', '.join(WIRE_KINDS)}, of the bus"
     if bus_type == "hj212":
         return IMPOSSIBLE.get(kind)
     if kind in LOGGER_KINDS and kind not in KINDS:

@@ -15,12 +15,13 @@ from firmware_sim.meters.armed import Choice, Order, When
 from firmware_sim.meters.habits import shows
 from firmware_sim.meters.logger_faults import LOGGER_KINDS, misfit
 from firmware_sim.meters.value_faults import VALUE_KINDS, electric, gas
+from firmware_sim.meters.wire_faults import DIALS, LISTENS, TERMINAL, WIRE_KINDS, PortGone, PowerCut, refused_times
 from firmware_sim.scenario.complaints import Unfit, explained, nearest
 from firmware_sim.scenario.table import Positive, Table
 from gateway.devices.profile import Profile
 
-ONE_OF = "one-of"
-ALL_KINDS: dict[str, type[Fault]] = {**KINDS, **VALUE_KINDS, **LOGGER_KINDS}
+ONE_OF, PORT_GONE = "one-of", "port-gone"
+ALL_KINDS: dict[str, type[Fault]] = {**KINDS, **VALUE_KINDS, **WIRE_KINDS, **LOGGER_KINDS}
 KNOWN = [*ALL_KINDS, ONE_OF]
 
 NAMES = ("meter", "bus", "kind")
@@ -56,15 +57,21 @@ class FaultTable(Table):
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where a fault can be: the type of each bus by its name, and the bus of each meter by its name, and what is known
-    of its points."""
+    of its points, and the wire of each bus."""
 
     types: Mapping[str, str]
     bus_of: Mapping[str, str]
     traits: Mapping[str, Mapping[str, Trait]] = field(default_factory=dict)
+    wires: Mapping[str, str] = field(default_factory=dict)
 
     def meters(self, bus: str) -> tuple[str, ...]:
         """The meters of a bus."""
         return tuple(meter for meter, its_bus in self.bus_of.items() if its_bus == bus)
+
+
+def wire_of(port: str | int | None, *, dials: bool) -> str:
+    """The wire of a bus with this port."""
+    return DIALS if dials or port is None else TERMINAL if isinstance(port, str) else LISTENS
 
 
 def traits_of(profile: Profile, show: Mapping[str, str | int | float]) -> dict[str, Trait]:
@@ -126,15 +133,25 @@ def ordered(row: Mapping[str, Any], places: Places, *, texts: bool = False) -> O
     if table.above and not bus_type.startswith("modbus"):
         raise Unfit("above", "only Modbus reads ask for registers", "remove it")
     for kind, _, make in makers:
-        if refusal := make().impossible.get(bus_type) or misfit(kind, bus_type):
+        fault = make()
+        wire = places.wires.get(bus, "")
+        if refusal := fault.impossible.get(bus_type) or fault.impossible.get(wire) or misfit(kind, bus_type):
             raise Unfit("kind", f"{kind}: {refusal[0]}", refusal[1])
+        if table.kind == ONE_OF and isinstance(fault, PowerCut | PortGone):
+            raise Unfit(
+                "choice", f"{kind}: it lasts for a time, and strikes no single requests", "give it a table alone"
+            )
+        if wrong := refused_times(fault, table.when(), table.count):
+            raise Unfit(*wrong)
+        if table.meter and (isinstance(fault, PortGone) or bus_type == "p1"):
+            raise Unfit("meter", f"{kind}: the port is that of all meters of a bus", f"use the bus: {bus}")
         for meter in meters:
             if meter in places.traits and (unfit := make().unfit(places.traits[meter])) is not None:
                 key, problem, fix = unfit
                 raise Unfit(key, f"{kind} of {meter}: {problem}", fix)
     return Order(
         target=table.meter or bus,
-        meters=meters,
+        meters=() if table.kind == PORT_GONE else meters,
         kind=table.kind,
         made=lambda: [Choice(kind, make(), share) for kind, share, make in makers],
         when=table.when(),

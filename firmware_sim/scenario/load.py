@@ -19,7 +19,7 @@ from firmware_sim.plant.model import PlantSpec
 from firmware_sim.scenario.complaints import Unfit, explained
 from firmware_sim.scenario.curve_files import curves_of
 from firmware_sim.scenario.dlt645_schema import Dlt645Table
-from firmware_sim.scenario.faults import Places, ordered, traits_of, traits_of_factors
+from firmware_sim.scenario.faults import Places, ordered, traits_of, traits_of_factors, wire_of
 from firmware_sim.scenario.hj212_schema import Hj212Table, StationTable
 from firmware_sim.scenario.p1_schema import P1MeterTable
 from firmware_sim.scenario.places import MeterRow, check_meters, check_plant
@@ -148,7 +148,8 @@ class _Check:
             if isinstance(meter, StationTable):
                 traits[meter.name] = traits_of_factors(meter.codes())
         bus_of = {meter.name: bus.name for _, bus, meter in meters}
-        places = Places({bus.name: bus.type for bus in file.bus}, bus_of, traits)
+        wires = {bus.name: wire_of(bus.port, dials=isinstance(bus, Hj212Table)) for bus in file.bus}
+        places = Places({bus.name: bus.type for bus in file.bus}, bus_of, traits, wires)
         faults = [self.fault(f"fault[{number}]", row, places) for number, row in enumerate(file.fault)]
         digest = hashlib.sha256(f"{self._text}\n{plant!r}".encode()).hexdigest()
         return Scenario(str(self.path), plant, tuple(file.bus), profiles, tuple(faults), places, digest)

@@ -49,14 +49,28 @@ class DialingBus(RtuWire):
     async def open(self) -> None:
         """Start to dial; nobody need be there yet."""
         self._start()
+        self.come()
+
+    def come(self) -> None:
+        """Dial: also anew, when it has power again."""
         self._task = self._loop.create_task(self._keep_dialling(), name=f"DTU {self.units.bus}")
 
     def close(self) -> None:
         """Hang up, and dial no more."""
         self._is_open = False
+        self.go()
+
+    def go(self) -> None:
+        """Hang up, and dial no more: it has no power."""
         self._task.cancel()
         if self._transport is not None:
             self._transport.abort()
+        self._transport = None
+
+    def hang_up(self) -> None:
+        """End the connection; it is dialled anew after the pause."""
+        if self._transport is not None:
+            self._transport.close()
 
     async def _keep_dialling(self) -> None:
         while True:

@@ -20,6 +20,8 @@ from firmware_sim.wire.uart import SECOND_NS, Received, Receiver, Uart
 
 SECOND_MASTER, NOISE = "second-master", "noise"
 MOST_REQUEST = 260
+BEHIND_NS = 2_000_000
+"""From the last byte of an answer to the end of the connection, where a fault hangs up."""
 _LATE_NS = 1000
 """A timer that fires so much later is behind the moment that it was set to, however that is rounded."""
 
@@ -35,6 +37,9 @@ class Master(Protocol):
 
     def arrived(self, received: Sequence[Received]) -> None:
         """Take bytes."""
+
+    def hang_up(self) -> None:
+        """End the connection that carries the line, where there is one."""
 
 
 class PairedLine:
@@ -168,13 +173,20 @@ class PairedLine:
     def _deliver(self, station: _Station, outcome: Outcome, delivery: Delivery, ready_ns: int) -> None:
         """What a device says, when it has said what it said before: whole, or in pieces."""
         begin = max(ready_ns, station.free_ns)
-        self._at(begin, self._record, station.member, outcome, delivery)
+        if delivery.data:
+            self._at(begin, self._record, station.member, outcome, delivery)
         size = delivery.piece or len(delivery.data)
         for at in range(0, len(delivery.data), size or 1):
             spoken = self.pair.speak(station, begin, station.uart, delivery.data[at : at + size])
             station.free_ns = spoken.end_ns
             begin = spoken.end_ns + _ns(delivery.gap_ms)
             self._spoken(spoken)
+        if delivery.ends_after is not None:
+            self._at(max(begin, station.free_ns) + _ns(self._line.batch_ms) + BEHIND_NS, self._hang_up)
+
+    def _hang_up(self) -> None:
+        self.take()
+        self._master.hang_up()
 
     def _record(self, member: Member, outcome: Outcome, delivery: Delivery) -> None:
         if self._is_open and self._master.has_listener():

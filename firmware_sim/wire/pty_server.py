@@ -62,8 +62,7 @@ class RtuBus(RtuWire):
 
     async def open(self) -> None:
         """Start to serve. Raises ``WireError`` when the path is taken."""
-        refuse_taken(self.path)
-        self._publish()
+        self.come()
         self._start()
         self._loop.add_reader(self._events.fileno(), self._woken)
 
@@ -71,12 +70,24 @@ class RtuBus(RtuWire):
         """Stop, and take the link away if it is still ours."""
         self._stop()
         self._loop.remove_reader(self._events.fileno())
+        self.go()
         self._events.close()
+
+    def go(self) -> None:
+        """Take the link away if it is still ours, and hang up on whoever has the terminal open."""
+        if self._master < 0:
+            return
         with suppress(OSError):
             if os.readlink(self.path) == self._slave_name:
                 self.path.unlink()
         os.close(self._master)
         self._master = -1
+        self._received.clear()
+
+    def come(self) -> None:
+        """Publish the link anew, to another terminal. Raises ``WireError`` when the path is taken."""
+        refuse_taken(self.path)
+        self._publish()
 
     def _publish(self) -> None:
         self._master, slave = os.openpty()
@@ -95,7 +106,7 @@ class RtuBus(RtuWire):
     def _woken(self) -> None:
         """Read all there is; the edge is reported only once."""
         self._events.poll(0)
-        while True:
+        while self._master >= 0:
             try:
                 data = os.read(self._master, 4096)
             except BlockingIOError:
@@ -112,12 +123,16 @@ class RtuBus(RtuWire):
             os.write(self._master, data)
 
     def has_listener(self) -> bool:
+        if self._master < 0:
+            return False
         poll = select.poll()
         poll.register(self._master, 0)
         return not any(events & select.POLLHUP for _, events in poll.poll(0))
 
     def master_uart(self) -> Uart:
         """Speed and stop bits of the terminal; it keeps no parity, and has that of the line."""
+        if self._master < 0:
+            return self.line.uart
         settings = termios.tcgetattr(self._master)
         speed = SPEEDS.get(settings[5], self.line.baudrate)
         return Uart(speed, self.line.parity, 2 if settings[2] & termios.CSTOPB else 1)

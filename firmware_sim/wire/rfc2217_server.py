@@ -13,6 +13,7 @@ from firmware_sim.errors import WireError
 from firmware_sim.wire.bus_devices import Units
 from firmware_sim.wire.line import RTU, Frames, Line
 from firmware_sim.wire.line_noise import Disturbance
+from firmware_sim.wire.ports import Listener
 from firmware_sim.wire.rtu_wire import RtuWire
 from firmware_sim.wire.telnet import Order, Telnet, answer, escaped
 from firmware_sim.wire.uart import Parity, Received, Uart
@@ -62,22 +63,35 @@ class Rfc2217Bus(RtuWire):
     async def open(self) -> None:
         """Start to serve. Raises ``WireError`` when the address is taken."""
         self._start()
+        self.listener = Listener(self.units.bus, lambda: _Client(self), self.host, self.port)
         try:
-            self._server = await self._loop.create_server(lambda: _Client(self), self.host, self.port)
-        except OSError as error:
+            await self.listener.open()
+        except WireError:
             self._is_open = False
-            raise WireError(
-                f"bus {self.units.bus}: cannot listen on {self.host}:{self.port}: {error.strerror or error}",
-                f"use another port (--port {self.units.bus}=0 takes a free one)",
-            ) from None
-        self.port = self._server.sockets[0].getsockname()[1]
+            raise
+        self.port = self.listener.port
+
+    def go(self) -> None:
+        """Refuse, and hang up on the client."""
+        self.listener.go()
+        if self.client is not None:
+            self.client.abort()
+
+    def come(self) -> None:
+        """Listen again."""
+        self.listener.come()
+
+    def hang_up(self) -> None:
+        """End the client's connection."""
+        if self.client is not None:
+            self.client.close()
 
     def close(self) -> None:
         """Stop, and hang up."""
         self._stop()
-        self._server.close()
+        self.listener.close()
         if self.client is not None:
-            self.client.hang_up()
+            self.client.abort()
 
     def has_listener(self) -> bool:
         """Whether a client is connected."""
@@ -108,6 +122,9 @@ class _Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        if self._bus.listener.is_gone:
+            transport.abort()
+            return
         if self._bus.client is not None:
             transport.write(BUSY)
             transport.close()
@@ -122,8 +139,11 @@ class _Client(asyncio.Protocol):
             self._bus.client = None
             self._bus.pair.drop_received()
 
-    def hang_up(self) -> None:
+    def abort(self) -> None:
         self._transport.abort()
+
+    def close(self) -> None:
+        self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self._bus.client is not self:

@@ -13,6 +13,7 @@ from firmware_sim.errors import WireError
 from firmware_sim.wire.bus_devices import Units
 from firmware_sim.wire.line import RTU, Frames, Line
 from firmware_sim.wire.line_noise import Disturbance
+from firmware_sim.wire.ports import Listener
 from firmware_sim.wire.rtu_wire import RtuWire
 from firmware_sim.wire.tap import Tap
 
@@ -55,20 +56,30 @@ class RtuTcpBus(RtuWire):
     async def open(self) -> None:
         """Start to serve. Raises ``WireError`` when the address is taken."""
         self._start()
+        self.listener = Listener(self.units.bus, lambda: _Connection(self), self.host, self.port)
         try:
-            self._server = await self._loop.create_server(lambda: _Connection(self), self.host, self.port)
-        except OSError as error:
+            await self.listener.open()
+        except WireError:
             self._is_open = False
-            raise WireError(
-                f"bus {self.units.bus}: cannot listen on {self.host}:{self.port}: {error.strerror or error}",
-                f"use another port (--port {self.units.bus}=0 takes a free one)",
-            ) from None
-        self.port = self._server.sockets[0].getsockname()[1]
+            raise
+        self.port = self.listener.port
+
+    def go(self) -> None:
+        """Refuse, and hang up on every client."""
+        self.listener.go()
+        self._end_all()
+
+    def come(self) -> None:
+        """Listen again."""
+        self.listener.come()
 
     def close(self) -> None:
         """Stop, and hang up on every client."""
         self._stop()
-        self._server.close()
+        self.listener.close()
+        self._end_all()
+
+    def _end_all(self) -> None:
         for transport in list(self.connections):
             transport.abort()
 
@@ -83,7 +94,12 @@ class RtuTcpBus(RtuWire):
         return [transport for transport in self.connections if not transport.is_closing()]
 
     def _answered(self) -> None:
-        if self._closes_behind_answer and (open_ones := self._open_ones()):
+        if self._closes_behind_answer:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """End the connection that hears the line."""
+        if open_ones := self._open_ones():
             open_ones[-1].close()
 
     def _write(self, data: bytes) -> None:
@@ -102,6 +118,8 @@ class _Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._bus.connected(transport)
+        if self._bus.listener.is_gone:
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._bus.connections.remove(self._transport)

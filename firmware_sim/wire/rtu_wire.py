@@ -177,26 +177,35 @@ class RtuWire:
         self._free_at = begin + self._wire_s(len(delivery.data))
         pieces = self._pieces(delivery, begin)
         for number, (moment, piece) in enumerate(pieces):
-            first = (member, outcome, delivery) if number == 0 else None
-            self._loop.call_at(moment, self._put_last if number == len(pieces) - 1 else self.put, piece, first)
+            first = (member, outcome, delivery) if number == 0 and delivery.data else None
+            if number == len(pieces) - 1:
+                self._loop.call_at(moment, self._put_last, piece, first, delivery.ends_after is not None)
+            else:
+                self._loop.call_at(moment, self.put, piece, first)
 
     def _pieces(self, delivery: Delivery, begin: float) -> list[tuple[float, bytes]]:
         """What arrives when: the whole frame at its end, or piece by piece."""
         data = delivery.data
         end = begin + self._wire_s(len(data))
-        if delivery.piece:
+        if delivery.piece and data:
             cuts = range(0, len(data), delivery.piece)
             return [(end + n * delivery.gap_ms / 1000, data[at : at + delivery.piece]) for n, at in enumerate(cuts)]
-        if self.line.batch_ms and self.line.emulate:
+        if self.line.batch_ms and self.line.emulate and data:
             batch_s = self.line.batch_ms / 1000
             size = max(1, int(batch_s / self.line.byte_s))
             cuts = range(0, len(data), size)
             return [(begin + (n + 1) * batch_s, data[at : at + size]) for n, at in enumerate(cuts)]
         return [(end, data)]
 
-    def _put_last(self, data: bytes, logged: Logged | None) -> None:
+    def _put_last(self, data: bytes, logged: Logged | None, ends: bool) -> None:
         self.put(data, logged)
-        self._answered()
+        if ends:
+            self.hang_up()
+        else:
+            self._answered()
+
+    def hang_up(self) -> None:
+        """End the connection that carries the line, where there is one."""
 
     def _answered(self) -> None:
         """An answer is on the line in whole."""

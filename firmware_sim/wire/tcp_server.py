@@ -7,11 +7,11 @@ import ssl
 from collections.abc import Callable
 from functools import partial
 
-from firmware_sim.errors import WireError
 from firmware_sim.meters import pdu as frames
 from firmware_sim.meters.answers import Delivery
 from firmware_sim.meters.device import Frame, Outcome
 from firmware_sim.wire.bus_devices import Member, Units
+from firmware_sim.wire.ports import Listener
 from firmware_sim.wire.tls_roles import Security
 
 ILLEGAL_FUNCTION, GATEWAY_TARGET_FAILED = 0x01, 0x0B  # Modbus application protocol v1.1b3, clause 7
@@ -52,17 +52,18 @@ class TcpBus:
     async def open(self) -> None:
         """Start to serve. Raises ``WireError`` when the address is taken, or a file of TLS cannot be used."""
         tls = None if self.security is None else self.security.context()
-        try:
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: _Connection(self), self.host, self.port, ssl=tls
-            )
-        except OSError as error:
-            reason = error.strerror or error
-            raise WireError(
-                f"bus {self.units.bus}: cannot listen on {self.host}:{self.port}: {reason}",
-                f"use another port (--port {self.units.bus}=0 takes a free one)",
-            ) from None
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.listener = Listener(self.units.bus, lambda: _Connection(self), self.host, self.port, tls)
+        await self.listener.open()
+        self.port = self.listener.port
+
+    def go(self) -> None:
+        """Refuse, and hang up on every client."""
+        self.listener.go()
+        self._hang_up()
+
+    def come(self) -> None:
+        """Listen again."""
+        self.listener.come()
 
     def counted(self) -> list[dict[str, object]]:
         """By device: what it was asked, and what it has answered, so far."""
@@ -70,7 +71,10 @@ class TcpBus:
 
     def close(self) -> None:
         """Stop, and hang up on every client."""
-        self._server.close()
+        self.listener.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         for connection in list(self.connections):
             connection.hang_up()
 
@@ -89,7 +93,8 @@ class _Connection(asyncio.Protocol):
         if self._bus.security is not None:
             tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
             self._admitted = self._bus.security.admits(tls.getpeercert(binary_form=True))
-        if self._bus.most_connections and len(self._bus.connections) >= self._bus.most_connections:
+        is_full = 0 < self._bus.most_connections <= len(self._bus.connections)
+        if is_full or self._bus.listener.is_gone:
             self.hang_up()
             return
         self._bus.connections.add(self)
@@ -143,20 +148,26 @@ class _Connection(asyncio.Protocol):
     def _send(self, member: Member, outcome: Outcome, delivery: Delivery) -> None:
         if self._transport.is_closing() or (delivery.after_ms and outcome.is_withdrawn):
             return
+        if not delivery.data:
+            self._transport.close()
+            return
         self._units.record(member, outcome, delivery)
         size = delivery.piece or len(delivery.data)
+        ends = delivery.ends_after is not None
         for number, at in enumerate(range(0, len(delivery.data), size)):
             piece, last = delivery.data[at : at + size], at + size >= len(delivery.data)
             if number and delivery.gap_ms:
-                self._loop.call_later(number * delivery.gap_ms / 1000, self._write, piece, last)
+                self._loop.call_later(number * delivery.gap_ms / 1000, self._write, piece, last, ends)
             else:
-                self._write(piece, last)
+                self._write(piece, last, ends)
 
-    def _write(self, piece: bytes, last: bool) -> None:
+    def _write(self, piece: bytes, last: bool, ends: bool = False) -> None:
         if self._transport.is_closing():
             return
         self._transport.write(piece)
-        if last:
+        if last and ends:
+            self._transport.close()
+        elif last:
             self._answered()
 
     def _answered(self) -> None:

@@ -91,6 +91,9 @@ def device(faults: Faults) -> Device:
     return Device(Meter(MeterSpec("main", profile, 1), Plant(PlantSpec(seed=4))), faults.of("main"))
 
 
+LASTING = ("power-cut", "port-gone")
+
+
 def frame(unit: object, pdu: bytes) -> bytes:
     return pdu
 
@@ -105,15 +108,17 @@ def test_every_fault_goes_on_as_it_was() -> None:
         if "modbus-tcp" in fault.impossible or misfit(kind, "modbus-tcp"):
             continue
         before, after = Faults(1), Faults(1)
+        whose = {"bus": "tcp"} if kind == "port-gone" else {"meter": "main"}
+        first, later = ({}, {}) if kind in LASTING else ({"share": 0.5}, {"every": 2, "count": 3})
         tables = [
-            {"meter": "main", "kind": kind, **keys, "share": 0.5},
+            {**whose, "kind": kind, **keys, **first},
             {"meter": "main", "kind": "dead", "to": 1.5},
         ]
         orders = [ordered(table, PLACES) for table in tables]
         for registry in (before, after):
             for order in orders:
                 registry.arm(order, injected=False)
-        more = ordered({"meter": "main", "kind": kind, **keys, "every": 2, "count": 3, "from": 0.25}, PLACES)
+        more = ordered({**whose, "kind": kind, **keys, **later, "from": 0.25}, PLACES)
         before.clear([before.arm(more), "f2"])
         before.arm(more)
         asked = device(before)

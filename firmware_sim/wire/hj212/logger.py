@@ -18,6 +18,7 @@ from firmware_sim.meters.answers import Delivery
 from firmware_sim.meters.armed import Armed
 from firmware_sim.meters.emission_station import Station
 from firmware_sim.meters.logger_faults import Offline, acts_on_message, acts_on_packet
+from firmware_sim.meters.wire_faults import PowerCut, has
 from firmware_sim.wire.answer_log import AnswerLog, injected, untrue
 from firmware_sim.wire.hj212.messages import (
     LABEL_PLACE,
@@ -25,7 +26,6 @@ from firmware_sim.wire.hj212.messages import (
     Message,
     Messages,
     Struck,
-    on,
     strike,
     to_local,
     written,
@@ -99,7 +99,8 @@ class Logger:
         self._writer = None
 
     def _is_offline(self) -> bool:
-        return bool(on(self._faults, Offline, self._clock.now_ms()))
+        now = self._clock.now_ms()
+        return has(self._faults, Offline, now) or has(self._faults, PowerCut, now)
 
     async def _upload(self) -> None:
         """Connect again and again."""
@@ -215,14 +216,16 @@ class Logger:
     def _send(self, packet: Packet, message: Message | None, attempt: int, struck: Struck) -> None:
         frame, values = packet.frame(), dict(packet.values())
         deliveries = [Delivery(0.0, frame, dict(values))]
-        for choice, rng in struck:
+        struck = [met for met in struck if not met.armed.cleared]
+        for _, choice, rng in struck:
             heard = choice.fault.hears(self._clock.now_ms())
             deliveries = choice.fault.send(deliveries, Strike(rng, self._before)) if heard else []
         self._before = Before(data=frame)
+        deliveries = [each.ended() for each in deliveries]
         deliveries = [replace(d, values=dict(values)) if d.data.startswith(frame) else d for d in deliveries]
-        made = [choice for choice, _ in message.struck] if message else []
+        made = [met.choice for met in message.struck] if message else []
         acted = [choice for choice in made if acts_on_message(choice.fault)]
-        acted += [choice for choice, _ in struck if acts_on_packet(choice.fault)]
+        acted += [met.choice for met in struck if acts_on_packet(met.choice.fault)]
         entry = {
             "at_ms": message.at_ms if message else self._clock.now_ms(),
             "meter": self._spec.name,
@@ -237,17 +240,26 @@ class Logger:
             **injected([choice.fault.id for choice in acted]),
         }
         true = _true(message, values) if message and (struck or message.true) else {}
-        writer, loop = self._writer, asyncio.get_running_loop()
+        writer, loop, by = self._writer, asyncio.get_running_loop(), [met.armed for met in struck]
         for delivery in deliveries:
             if delivery.after_ms > 0:
-                loop.call_later(delivery.after_ms / 1000, self._write, writer, delivery, entry, true)
+                loop.call_later(delivery.after_ms / 1000, self._write, writer, delivery, entry, true, by)
             else:
-                self._write(writer, delivery, entry, true)
+                self._write(writer, delivery, entry, true, by)
 
     def _write(
-        self, writer: asyncio.StreamWriter | None, delivery: Delivery, entry: dict[str, object], true: dict[str, str]
+        self,
+        writer: asyncio.StreamWriter | None,
+        delivery: Delivery,
+        entry: dict[str, object],
+        true: dict[str, str],
+        by: Sequence[Armed],
     ) -> None:
-        if writer is None or writer.is_closing():
+        """Send bytes; what a fault has held back is not sent when it was cleared meanwhile."""
+        if writer is None or writer.is_closing() or (delivery.after_ms and any(armed.cleared for armed in by)):
+            return
+        if not delivery.data:
+            writer.close()
             return
         self.sent += 1
         more = {"sent": delivery.data.hex(), "values": delivery.values, **untrue(true, delivery.values)}
@@ -259,6 +271,9 @@ class Logger:
                 loop.call_later(number * delivery.gap_ms / 1000, writer.write, piece)
             else:
                 writer.write(piece)
+        if delivery.ends_after is not None:
+            pieces = -(-len(delivery.data) // size)
+            loop.call_later((pieces - 1) * delivery.gap_ms / 1000, writer.close)
 
 
 def _true(message: Message, values: dict[str, str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from random import Random
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from firmware_sim.clock import SimClock
 from firmware_sim.meters.answer_faults import Fault
@@ -26,8 +26,6 @@ from firmware_sim.meters.register_image import Reply
 from firmware_sim.wire.hj212.packets import HAS_PARTS, MOST_SEGMENT_BYTES, VERSION_2017, WANTS_ANSWER, Packet, split
 
 REALTIME, MINUTE, HOUR, DAY = "2011", "2051", "2061", "2031"
-Struck = Sequence[tuple[Choice, Random]]
-"""The faults that act on a message or packet, each with its generator."""
 MOST_PARTS = 99
 LABEL_PLACE = "DataTime"
 _EPOCH = datetime(1970, 1, 1)
@@ -47,6 +45,17 @@ class Manners:
     heartbeat_ms: int = 0
     clock_notice: bool = False
     reconnect_ms: int = 5000
+
+
+class Met(NamedTuple):
+    """A fault that acts on a message or packet, with its generator."""
+
+    armed: Armed
+    choice: Choice
+    rng: Random
+
+
+Struck = Sequence[Met]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +125,7 @@ class Messages:
         logger is dead."""
         at_ms, local_ms = max(0, self._clock.plant_ms_at(due_ms)), to_local(due_ms, self._manners.tz)
         struck = strike(self._faults, at_ms)
-        faults = [choice.fault for choice, _ in struck]
+        faults = [met.choice.fault for met in struck]
         if not all(fault.hears(at_ms) for fault in faults):
             return None
         label_local_ms = to_local(begin_ms, self._manners.tz)
@@ -208,7 +217,7 @@ def written(local_ms: int) -> str:
 
 def strike(faults: Sequence[Armed], t_ms: int) -> Struck:
     """The faults that act now."""
-    return [found for armed in faults if (found := armed.strikes(t_ms))]
+    return [Met(armed, *found) for armed in faults if (found := armed.strikes(t_ms))]
 
 
 _Kind = TypeVar("_Kind", bound=Fault)
