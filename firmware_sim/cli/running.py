@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import click
@@ -49,8 +50,12 @@ def run_scenario(
         for warning in simulator.warnings:
             click.echo(warning, err=True)
 
-    socket = control or folder / SOCKET
-    if ready and not Client(socket).is_served():
+    socket = control
+    if control is None and os.access(folder, os.W_OK):
+        socket = folder / SOCKET
+    elif control is None:  # TCP buses need no folder
+        _warn(f"{folder}: no folder to write to, so inject, clear and status do not reach this run; set --control")
+    if ready and not (socket and Client(socket).is_served()):
         ready.unlink(missing_ok=True)  # one that a killed simulator left tells nothing
     answers = AnswerLog(log)
     try:

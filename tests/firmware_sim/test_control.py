@@ -211,6 +211,18 @@ def test_when_nothing_runs_the_commands_say_so(tmp_path: Path, words: list[str])
         assert result.output.count("fix: ") == 1
 
 
+def test_a_run_that_needs_no_folder_goes_without_a_socket(tmp_path: Path) -> None:
+    (plant := tmp_path / "plant.toml").write_text(
+        '[[bus]]\nname = "b"\ntype = "modbus-tcp"\nport = 0\n'
+        '[[bus.meter]]\nname = "m"\nprofile = "eastron-sdm630"\naddress = 1\n'
+    )
+    missing = tmp_path / "missing"
+    ran = sim("run", plant, "--dir", missing, "--for", "0")
+    assert ran.exit_code == 0
+    assert f"{missing}: " in ran.output
+    assert sim("run", plant, "--control", missing / "s.sock", "--for", "0").exit_code == 2
+
+
 def test_the_client_and_its_commands_import_no_library() -> None:
     code = "import sys, firmware_sim.cli.app, firmware_sim.cli.status, firmware_sim.control.client; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
