@@ -25,6 +25,7 @@ MENU = {
         "pages",
         "profiles",
         "simulator",
+        "faults",
         "compare",
         "pytest",
         "ledger",
