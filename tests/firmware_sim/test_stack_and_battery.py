@@ -179,7 +179,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[socket.sock
     """The month's plants behind a real socket, and their answer log."""
     folder = tmp_path_factory.mktemp("month")
     command = [sys.executable, "-m", "firmware_sim.cli", "run", str(MONTH), "--port", "site=0", "--ready"]
-    command += [str(folder / "ready.json"), "--log", str(folder / "answers.jsonl")]
+    command += [str(folder / "ready.json"), "--log", str(folder / "answers.jsonl"), "--dir", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -113,7 +113,7 @@ def test_a_wrong_start_is_refused_by_its_key(tmp_path: Path, keys: str, key: str
 def run(tmp_path: Path, *arguments: str) -> Result:
     path = tmp_path / "plant.toml"
     path.write_text(BUS)
-    return CliRunner().invoke(main, ["run", str(path), "--for", "0", *arguments])
+    return CliRunner().invoke(main, ["run", str(path), "--for", "0", "--dir", str(tmp_path), *arguments])
 
 
 @pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf", "-inf", "1e9", "1e-9", "fast"])
