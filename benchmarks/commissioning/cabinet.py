@@ -69,7 +69,7 @@ class _Simulator(Server):
     def __init__(self, folder: Path, line: Sequence[Unit], converter: Sequence[Unit]) -> None:
         (folder / "cabinet.toml").write_text(scenario(line, converter))
         self.truth, self._ready = folder / "truth.jsonl", folder / "ready.json"
-        options = ["--log", str(self.truth), "--ready", str(self._ready)]
+        options = ["--log", str(self.truth), "--ready", str(self._ready), "--control", str(folder / "sim.sock")]
         command = [sys.executable, "-u", "-m", "firmware_sim.cli", "run", str(folder / "cabinet.toml"), *options]
         super().__init__("simulator", command, "bus converter" if converter else "bus line", folder / "simulator.log")
 
