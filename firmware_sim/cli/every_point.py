@@ -8,10 +8,10 @@ from functools import partial
 from typing import Protocol
 
 from firmware_sim.errors import ScenarioError
-from firmware_sim.meters.answer_faults import Fault, Look
+from firmware_sim.meters.answer_faults import Fault
 from firmware_sim.meters.answers import Alter
 from firmware_sim.meters.armed import Armed
-from firmware_sim.meters.device import Changes
+from firmware_sim.meters.device import Changes, looking
 from firmware_sim.meters.dlt645_meter import Dlt645Meter
 from firmware_sim.meters.emission_station import Station
 from firmware_sim.meters.logger_faults import acts_on_packet, text_at
@@ -176,7 +176,4 @@ def _look(source: Source, name: str, faults: Sequence[Fault], t_ms: int) -> Repl
     def now(at_ms: int) -> Reply:
         return source.shows(at_ms, Changes(faults, at_ms) if faults else None)[name]
 
-    look: Look = now
-    for fault in faults:
-        look = partial(fault.look, look)
-    return look(t_ms)
+    return looking(faults, now)(t_ms)

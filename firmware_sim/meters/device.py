@@ -42,6 +42,13 @@ class Changes:
         return reduce(lambda c, fault: fault.laid(c), self._faults, cell)
 
 
+def looking(faults: Sequence[Fault], look: Look) -> Look:
+    """What a device replies at a moment where these faults struck, in their order: each may look at others."""
+    for fault in faults:
+        look = partial(fault.look, look)
+    return look
+
+
 class Meter(Protocol):
     """What a device shows at any moment, and how its protocol says so. A PDU is what a frame carries besides address
     and checksum."""
@@ -165,11 +172,8 @@ class Device:
         def now(t_ms: int) -> Reply:
             return read(t_ms, Changes(faults, t_ms) if faults else None)
 
-        look: Look = now
-        for fault in faults:
-            look = partial(fault.look, look)
         try:
-            reply = look(asked.at_ms)
+            reply = looking(faults, now)(asked.at_ms)
         except Refused as refused:
             return meter.answer(asked.unit, meter.refusal(pdu, refused.code)), {}
         return meter.answer(asked.unit, meter.answered(pdu, reply)), reply.values

@@ -11,14 +11,13 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import partial
 from random import Random
 from typing import NamedTuple, TypeVar
 
 from firmware_sim.clock import SimClock
 from firmware_sim.meters.answer_faults import Fault
 from firmware_sim.meters.armed import Armed, Choice
-from firmware_sim.meters.device import Changes
+from firmware_sim.meters.device import Changes, looking
 from firmware_sim.meters.emission_station import Station, items
 from firmware_sim.meters.logger_faults import CLOCK, LABEL, PASSWORD, STATION, Faster, text_at
 from firmware_sim.meters.packing import Cell, Value
@@ -155,10 +154,7 @@ class Messages:
                 return Reply((), dict(self._station.moment(t_ms, alter)))
             return Reply((), dict(self._station.period(max(0, t_ms - period_ms), t_ms, alter)))
 
-        look = now
-        for fault in faults:
-            look = partial(fault.look, look)
-        values = look(at_ms).values.items()
+        values = looking(faults, now)(at_ms).values.items()
         return {name: str(shown(faults, text_at(name), v, at_ms)) for name, v in values}
 
     def packets(self, message: Message, qn: Callable[[], str]) -> list[Packet]:
