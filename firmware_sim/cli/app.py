@@ -11,12 +11,15 @@ from collections import UserDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from firmware_sim.cli.times import moment, plant_speed
 from firmware_sim.errors import SimError
+
+if TYPE_CHECKING:
+    from firmware_sim.control.client import Client
 
 FILE = click.Path(path_type=Path)
 
@@ -153,6 +156,13 @@ _SOCKET = [
 ]
 
 
+def _client(folder: Path, control: Path | None) -> Client:
+    """Of the simulator that runs there."""
+    from firmware_sim.control.client import SOCKET, Client
+
+    return Client(control or folder / SOCKET)
+
+
 @main.command()
 @click.argument("target", metavar="METER|BUS")
 @click.argument("kind")
@@ -179,10 +189,8 @@ def inject(
     It prints the fault's id, once the next request meets it.
     """
     of_kind = dict(_pair(text, "KEY=VALUE", "KEY=VALUE") for text in keys)
-    from firmware_sim.control.client import SOCKET, Client
-
     with refusing():
-        client = Client(control or folder / SOCKET)
+        client = _client(folder, control)
         click.echo(client.inject(target, kind, of_kind, after=after, seconds=seconds, count=count, share=share))
 
 
@@ -192,10 +200,8 @@ def inject(
 @_SOCKET[1]
 def clear(target: str, folder: Path, control: Path | None) -> None:
     """Take faults away: by id, of a meter or bus, or all."""
-    from firmware_sim.control.client import SOCKET, Client
-
     with refusing():
-        answer = Client(control or folder / SOCKET).ask({"do": "clear", "target": target})
+        answer = _client(folder, control).ask({"do": "clear", "target": target})
         for name in answer["cleared"]:
             click.echo(name)
         if not answer["cleared"]:
@@ -213,10 +219,9 @@ def status(as_json: bool, folder: Path, control: Path | None) -> None:
     import json
 
     from firmware_sim.cli.status import lines
-    from firmware_sim.control.client import SOCKET, Client
 
     with refusing():
-        state = Client(control or folder / SOCKET).status()
+        state = _client(folder, control).status()
         for line in [json.dumps(state, ensure_ascii=False)] if as_json else lines(state):
             click.echo(line)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from firmware_sim.cli.pace import Pace
 from firmware_sim.cli.state_keeper import StateKeeper
+from firmware_sim.cli.whole_file import whole_file
 from firmware_sim.clock import SimClock
 from firmware_sim.control.requests import Requests
 from firmware_sim.control.server import ControlServer
@@ -359,11 +360,5 @@ def _watch_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 
 def write_ready(path: Path, ready: dict[str, Any]) -> None:
     """Write the ready file whole or not at all. Raises ``WireError``."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        fresh.write_text(json.dumps(ready) + "\n", encoding="utf-8")
-        fresh.replace(path)
-    except OSError as error:
-        raise WireError(
-            f"{path}: {error.strerror}", "set --ready to a file in an existing folder that you can write to"
-        ) from None
+    with whole_file(path, "--ready") as file:
+        file.write(json.dumps(ready) + "\n")

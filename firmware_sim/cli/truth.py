@@ -6,7 +6,6 @@ Nothing in it depends on when or where it runs, so the same scenario gives the s
 from __future__ import annotations
 
 import csv
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -17,6 +16,7 @@ import click
 
 from firmware_sim.cli.every_point import Source, Values, seen, sources
 from firmware_sim.cli.times import milliseconds, moment
+from firmware_sim.cli.whole_file import whole_file
 from firmware_sim.errors import SimError, WireError
 from firmware_sim.meters.armed import Armed, Faults
 from firmware_sim.meters.packing import Value
@@ -85,19 +85,10 @@ def rows(scenario: Scenario, length_ms: int, every_ms: int) -> Iterator[Row]:
 
 def write(path: Path, found: Iterator[Row]) -> None:
     """Write the rows with a header, the file whole or not at all. Raises ``WireError``."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with fresh.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(HEAD)
-            writer.writerows(found)
-        fresh.replace(path)
-    except OSError as error:
-        raise WireError(
-            f"{path}: {error.strerror}", "set -o to a file in an existing folder that you can write to"
-        ) from None
-    finally:
-        fresh.unlink(missing_ok=True)
+    with whole_file(path, "-o") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HEAD)
+        writer.writerows(found)
 
 
 def _demand_replaceable(path: Path) -> None:
