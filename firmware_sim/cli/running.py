@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -56,7 +57,8 @@ def run_scenario(
     elif control is None:  # TCP buses need no folder
         _warn(f"{folder}: no folder to write to, so inject, clear and status do not reach this run; set --control")
     if ready and not (socket and Client(socket).is_served()):
-        ready.unlink(missing_ok=True)  # one that a killed simulator left tells nothing
+        with suppress(OSError):  # writing it says what is wrong
+            ready.unlink()  # one that a killed simulator left tells nothing
     answers = AnswerLog(log)
     try:
         keeper = None if state is None else StateKeeper(state, scenario, clock, _warn)
@@ -67,7 +69,8 @@ def run_scenario(
     finally:
         answers.close()
         if ready and is_open:
-            ready.unlink(missing_ok=True)
+            with suppress(OSError):
+                ready.unlink()
 
 
 def _warn(text: str) -> None:

@@ -214,6 +214,7 @@ def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
     assert "no such bus" in refused(sim("run", path, "--port", "nobody=0"))
     assert "--log" in refused(sim("run", path, "--log", tmp_path / "no" / "log", "--dir", tmp_path))
     assert "--ready" in refused(sim("run", path, "--ready", tmp_path / "no" / "ready", "--dir", tmp_path))
+    assert "--ready" in refused(sim("run", path, "--ready", path / "below-a-file", "--dir", tmp_path))
     (tmp_path / "rs485-1").write_text("mine")
     assert "not a link to a terminal" in refused(sim("run", path, "--dir", tmp_path))
     assert (tmp_path / "rs485-1").read_text() == "mine"
