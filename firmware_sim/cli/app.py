@@ -6,33 +6,20 @@ Exit codes: 0 done, 2 wrong usage or scenario; a message says where, what is wro
 
 from __future__ import annotations
 
-import sys
 from collections import UserDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from firmware_sim.cli.refusals import refusing
 from firmware_sim.cli.times import moment, plant_speed
-from firmware_sim.errors import SimError
 
 if TYPE_CHECKING:
     from firmware_sim.control.client import Client
 
 FILE = click.Path(path_type=Path)
-
-
-@contextmanager
-def refusing(*others: type[Exception]) -> Iterator[None]:
-    """What is wrong is printed, and the command ends with 2: an error of the simulator, or of another kind."""
-    kinds: tuple[type[Exception], ...] = (SimError, *others)
-    try:
-        yield
-    except kinds as error:
-        click.echo(f"meterseal-sim: {error}", err=True)
-        sys.exit(2)
 
 
 def _map() -> click.Command:

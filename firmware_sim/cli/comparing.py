@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from firmware_sim.errors import SimError
+from firmware_sim.cli.refusals import refusing
 
 FILE = click.Path(path_type=Path)
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
@@ -77,10 +77,7 @@ def compare(
     from firmware_sim.compare.run import compare as compared
     from firmware_sim.compare.tallies import in_words
 
-    try:
+    with refusing():
         result = compared(Wanted(log, readings, dict(every), within, names, missed))
-    except SimError as error:
-        click.echo(f"meterseal-sim: {error}", err=True)
-        sys.exit(2)
     click.echo(json.dumps(result.as_json(), ensure_ascii=False) if as_json else in_words(result))
     sys.exit(0 if result.holds else 1)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from decimal import Decimal
@@ -19,7 +18,8 @@ from typing import Any
 
 import click
 
-from firmware_sim.errors import ScenarioError, SimError
+from firmware_sim.cli.refusals import refusing
+from firmware_sim.errors import ScenarioError
 from firmware_sim.meters.dlt645_map import DATA, place_of
 from firmware_sim.meters.packing import Cell
 from firmware_sim.meters.register_map import Layout, MeterSpec, Mismatch
@@ -72,11 +72,8 @@ class Map:
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values with a header line.")
 def register_map(what: str, meter: str | None, as_csv: bool) -> None:
     """Show where each point stands: function, address, type, scale."""
-    try:
+    with refusing(ProfileError):
         maps = list(maps_of(what, meter))
-    except (SimError, ProfileError) as error:
-        click.echo(f"meterseal-sim: {error}", err=True)
-        sys.exit(2)
     click.echo(_csv(maps) if as_csv else "\n".join(map(_table, maps)), nl=False)
 
 

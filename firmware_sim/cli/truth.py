@@ -6,7 +6,6 @@ Nothing in it depends on when or where it runs, so the same scenario gives the s
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from fractions import Fraction
@@ -15,9 +14,10 @@ from pathlib import Path
 import click
 
 from firmware_sim.cli.every_point import Source, Values, seen, sources
+from firmware_sim.cli.refusals import refusing
 from firmware_sim.cli.times import milliseconds, moment
 from firmware_sim.cli.whole_file import whole_file
-from firmware_sim.errors import SimError, WireError
+from firmware_sim.errors import WireError
 from firmware_sim.meters.armed import Armed, Faults
 from firmware_sim.meters.packing import Value
 from firmware_sim.meters.scaling import in_digits
@@ -45,13 +45,10 @@ def truth(
     """Write what SCENARIO's plant is, and what its meters show."""
     if every_ms == 0:
         raise click.BadParameter("give a time between two moments", param_hint="--every")
-    try:
+    with refusing(ProfileError):
         if not force:
             _demand_replaceable(path)
         write(path, rows(load_scenario(scenario, seed=seed, at=at), length_ms, every_ms))
-    except (SimError, ProfileError) as error:
-        click.echo(f"meterseal-sim: {error}", err=True)
-        sys.exit(2)
 
 
 def rows(scenario: Scenario, length_ms: int, every_ms: int) -> Iterator[Row]:
