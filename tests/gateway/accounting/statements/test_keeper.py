@@ -10,15 +10,19 @@ import pytest
 from gateway.accounting.hours.ahead import Lost
 from gateway.accounting.hours.feeding import Fed, feed
 from gateway.accounting.statements.keeper import NEWEST_MS, Keeper
+from gateway.clock import HOUR_MS
 from gateway.errors import StoreError
 from gateway.storage.database import Database
 from ledger_client.accounting.books import Books
 from tests.support.stated import EVERY_MS, QUARTER_MS, Site
 
+MIDNIGHT_MS = 1_796_169_600_000
+"""2026-12-02T00:00Z. The configuration is recorded anew each day, and reading begins where it was in force."""
 
-def after_a_pause(folder: Path, hours: int) -> Site:
+
+def after_a_pause(folder: Path, hours: int, *, began_ms: int = MIDNIGHT_MS) -> Site:
     """Half an hour, then so many hours without a poll, and another half."""
-    site = Site(folder / "site")
+    site = Site(folder / "site", began_ms=began_ms)
     site.publish()
     site.polls(2 * 90 + 40)
     for _ in range(hours):
@@ -29,16 +33,26 @@ def after_a_pause(folder: Path, hours: int) -> Site:
     return site
 
 
-def test_it_reads_two_days_by_itself_and_all_that_is_not_stated_when_a_page_asks(tmp_path: Path) -> None:
-    site = after_a_pause(tmp_path, 72)
+@pytest.mark.parametrize(
+    ("began_hour", "knows_the_edge"),
+    [
+        pytest.param(12, False, id="a configuration of the pause is in force: the look before it is not read"),
+        pytest.param(0, True, id="that of before the pause still is: the look before it is read"),
+    ],
+)
+def test_it_reads_two_days_by_itself_and_all_that_is_not_stated_when_a_page_asks(
+    tmp_path: Path, began_hour: int, knows_the_edge: bool
+) -> None:
+    site = after_a_pause(tmp_path, 72, began_ms=MIDNIGHT_MS + began_hour * HOUR_MS)
     now_ms = site.machine.wall_ms
     keeper = Keeper(site.loaded.database, lambda: now_ms)
     by_itself = keeper.read()
     (part,) = by_itself.ahead
     assert part.from_ms == (now_ms - NEWEST_MS) // QUARTER_MS * QUARTER_MS
     assert part.is_cut
-    first_ms = part.hours["station"][0].from_ms
-    assert by_itself.lost == (Lost("main", "station", part.from_ms, first_ms, "unallocated", goes_on=False),)
+    before, *_ = part.hours["station"]
+    edge_ms, first_ms = (before.from_ms, before.to_ms) if knows_the_edge else (part.from_ms, before.from_ms)
+    assert by_itself.lost == (Lost("main", "station", edge_ms, first_ms, "unallocated", goes_on=False),)
 
     assert keeper.look().reading
     asked = keeper.read()
@@ -46,8 +60,9 @@ def test_it_reads_two_days_by_itself_and_all_that_is_not_stated_when_a_page_asks
     assert (whole.from_ms, whole.is_cut, asked.reading) == (site.from_ms, False, False)
     (lost,) = asked.lost
     assert (lost.from_ms, lost.to_ms) == (site.from_ms + 2 * QUARTER_MS, first_ms)
+    assert knows_the_edge == (edge_ms == lost.from_ms)
     behind = [hour for hour in whole.hours["station"] if hour.from_ms >= first_ms]
-    assert behind == list(part.hours["station"])
+    assert behind == [hour for hour in part.hours["station"] if hour.from_ms >= first_ms]
     site.stop()
 
 
