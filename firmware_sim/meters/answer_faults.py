@@ -204,7 +204,7 @@ class Torn(Fault):
         new, old = look(t_ms), look(max(0, t_ms - self.age_ms))
         pairs = zip(new.registers, old.registers, strict=True)
         torn = tuple(a if place % 2 == 0 else b for place, (a, b) in enumerate(pairs))
-        return Reply(torn, new.values if torn == new.registers else {})
+        return replace(new, registers=torn, values=new.taken(torn) if new.taken else {})
 
 
 @dataclass(kw_only=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 from functools import cache, partial
+from itertools import chain
 from typing import Any
 
 from firmware_sim.meters import dlt645_pdu as frames
@@ -97,17 +98,23 @@ class Dlt645Meter:
         if di in self._goes_on:
             items = items[: (len(items) + 1) // 2]
         now, start = self._scene(t_ms) if alter is None else alter.scene(self._scene, t_ms), self._scene(0)
-        data, values = b"", dict[str, Value]()
+        data = b""
         for place, item in items:
             points = self._points.get(place, [])
             shown = self._shown(item, start if item.kind == "demand" else now, t_ms)
             if alter is not None:
                 name = points[0].name if points else place[0]
                 shown = alter.value(_Shown(name, item), shown)
-            packed = _packed(item, shown)
-            data += packed
-            values |= {point.name: _reading(point, item, packed) for point in points}
-        return Reply(tuple(data), values)
+            data += _packed(item, shown)
+        return Reply(tuple(data), self._taken(items, data), partial(self._taken, items))
+
+    def _taken(self, items: Iterable[tuple[Place, Item]], data: Sequence[int]) -> dict[str, Value]:
+        """What a right reader takes from the bytes of these values."""
+        values, at = dict[str, Value](), 0
+        for place, item in items:
+            packed, at = bytes(data[at : at + item.size]), at + item.size
+            values |= {point.name: _reading(point, item, packed) for point in self._points.get(place, [])}
+        return values
 
     @property
     def clock_points(self) -> frozenset[str]:
@@ -118,13 +125,13 @@ class Dlt645Meter:
 
     def points(self, t_ms: int, alter: Alter | None = None) -> Reply:
         """Every point of the profile that it has, each as its own identifier shows it."""
-        data, values = list[int](), dict[str, Value]()
+        replies = list[Reply]()
         for di in dict.fromkeys(place[0] for place in self._points):
             with suppress(Refused):
-                reply = self.read(di, t_ms, alter)
-                data += reply.registers
-                values |= reply.values
-        return Reply(tuple(data), values)
+                replies.append(self.read(di, t_ms, alter))
+        data = tuple(chain.from_iterable(reply.registers for reply in replies))
+        values = {name: value for reply in replies for name, value in reply.values.items()}
+        return Reply(data, values, partial(_taken_of_each, replies))
 
     def exact(self, t_ms: int) -> dict[str, Value]:
         """Of each point what is measured, in its unit, before it is laid out in digits; a tariff counts its share."""
@@ -211,6 +218,16 @@ class _Shown:
     def ceiling(self, digits: int) -> Fraction:
         """In steps of the last digit."""
         return Fraction(10) ** (digits + self.item.decimals) if digits else Fraction(self.item.end)
+
+
+def _taken_of_each(replies: Sequence[Reply], data: Sequence[int]) -> dict[str, Value]:
+    """What a right reader takes from the bytes of several replies, one behind the other."""
+    values, at = dict[str, Value](), 0
+    for reply in replies:
+        size = len(reply.registers)
+        values |= reply.taken(data[at : at + size]) if reply.taken else {}
+        at += size
+    return values
 
 
 def _packed(item: Item, value: Value) -> bytes:

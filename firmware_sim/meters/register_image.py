@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from firmware_sim.meters import identification
 from firmware_sim.meters import pdu as frames
 from firmware_sim.meters.answers import Alter
 from firmware_sim.meters.habits import Stretch, habits_of, has_one_phase
-from firmware_sim.meters.packing import Cell, Packed, Value, mask, packer, repacked
+from firmware_sim.meters.packing import Cell, Packed, Value, mask, packer, reading, repacked
 from firmware_sim.meters.pdu import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Refused
 from firmware_sim.meters.register_map import Layout, MeterSpec, Shown, Source
 from firmware_sim.meters.scaling import in_digits
@@ -29,6 +29,8 @@ class Reply:
 
     registers: tuple[int, ...]
     values: dict[str, Value]
+    taken: Callable[[Sequence[int]], dict[str, Value]] | None = field(default=None, compare=False, repr=False)
+    """What a right reader would take from other registers in the place of these."""
 
 
 class Part(NamedTuple):
@@ -62,6 +64,15 @@ class Block:
             ),
         )
 
+    @classmethod
+    def every(cls, cells: Iterable[Shown]) -> Block:
+        """All of them, one behind the other."""
+        parts, at = list[Part](), 0
+        for cell, source in ((shown.cell, shown.source) for shown in cells):
+            parts.append(Part(cell, source, packer(cell), at, True))
+            at += cell.registers
+        return cls(at, tuple(parts))
+
 
 class Meter:
     """One device over time. Raises ``Mismatch`` when the profile asks for what cannot be shown."""
@@ -75,6 +86,7 @@ class Meter:
         self._wh, self._varh = ((share * taken, share * given) for taken, given in (spec.start_wh, spec.start_varh))
         self._cells = layout.cells
         self._parts = {part for _, parts in layout.sums for part in parts}
+        self._signs = {point.name: point.sign_from for point in spec.profile.points if point.sign_from}
         self._spaces: dict[int, list[Shown]] = {}
         for shown in layout.cells:
             alias = spec.profile.same_functions and shown.cell.fc in (3, 4)
@@ -82,6 +94,7 @@ class Meter:
                 self._spaces.setdefault(fc, []).append(shown)
         self._stretches = self._readable()
         self._blocks: dict[tuple[int, int, int], Block] = {}
+        self._every: Block | None = None
         self._replies: dict[tuple[int, int, int], Reply] = {}
         """Those of the moment ``_renewed_ms``."""
         self._renewed_ms = -1
@@ -150,7 +163,20 @@ class Meter:
                         registers[place] = others | word
             if cell.name and whole:
                 values[cell.name] = packed.reading
-        return Reply(tuple(registers), self._with_sums(values) if self._sums else values)
+        values = self._with_sums(values) if self._sums else values
+        return Reply(tuple(registers), values, partial(self._taken, block, values))
+
+    def _taken(self, block: Block, shown: Mapping[str, Value], registers: Sequence[int]) -> dict[str, Value]:
+        """What a right reader takes from registers of a block; texts do not change, and are as ``shown``."""
+        cells = [(part.cell, part.at) for part in block.parts if part.whole and part.cell.name]
+        values: dict[str, Value] = {}
+        for cell, at in sorted(cells, key=lambda placed: placed[0].magnitude):  # signs before what takes them
+            assert cell.name is not None
+            words = tuple(registers[at : at + cell.registers])
+            negative = cell.magnitude and Fraction(values.get(self._signs[cell.name]) or 0) != 0
+            is_text = cell.type == "string"
+            values[cell.name] = shown.get(cell.name) if is_text else reading(cell, words, negative=negative)
+        return self._with_sums(values)
 
     def _scene(self, t_ms: int) -> Scene:
         state, spec = self._plant.at(t_ms), self.spec
@@ -158,21 +184,9 @@ class Meter:
 
     def points(self, t_ms: int, alter: Alter | None = None) -> Reply:
         """Every point at once, whatever a request can ask for; registers one behind the other."""
-        t_ms -= t_ms % self.spec.refresh_ms
-        scene = self._scene(t_ms) if alter is None else alter.scene(self._scene, t_ms)
-        words: list[int] = []
-        values: dict[str, Value] = {}
-        for shown in self._cells:
-            value = shown.source(scene) if shown.source else None
-            cell = shown.cell
-            if alter is not None and cell.name is not None:
-                packed = repacked(cell, alter.laid(cell), alter.value(cell, value))
-            else:
-                packed = packer(cell)(value)
-            words += packed.words
-            if shown.cell.name:
-                values[shown.cell.name] = packed.reading
-        return Reply(tuple(words), self._with_sums(values))
+        if self._every is None:
+            self._every = Block.every(self._cells)
+        return self._reply(self._every, t_ms - t_ms % self.spec.refresh_ms, alter)
 
     def exact(self, t_ms: int) -> dict[str, Value]:
         """Of each point what is measured, in its unit, before it is laid out in registers."""

@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 
 from firmware_sim.meters import dlt645_pdu
-from firmware_sim.meters.answer_faults import KINDS, OtherSerial
+from firmware_sim.meters.answer_faults import KINDS, OtherSerial, Torn
 from firmware_sim.meters.armed import Armed, When
 from firmware_sim.meters.device import Device, Outcome
 from firmware_sim.meters.dlt645_meter import Dlt645Meter
@@ -102,6 +102,18 @@ def test_a_block_holds_what_its_values_hold_alone() -> None:
     }
     assert list(ask(device, "0201FF00").deliveries[0].values.values()) == [f"{Decimal(v) / 10}" for v in volts[:2]]
     assert list(ask(device, "02010200").deliveries[0].values) == ["voltage_ln_l2"], "a block's point alone"
+
+
+def test_torn_bytes_are_taken_for_digits_of_two_moments() -> None:
+    torn = made(faults=[Torn(age_ms=5000)])
+    data = value(torn, "0203FF00")
+    new, old = (value(made(), "0203FF00", t_ms) for t_ms in (10_000, 5_000))
+    assert data == bytes(a if place % 2 == 0 else b for place, (a, b) in enumerate(zip(new, old, strict=True)))
+    power = value(torn, "02030000")
+    shown = ask(torn, "02030000").deliveries[0].values["active_power_total"]
+    assert power not in (value(made(), "02030000", 10_000), value(made(), "02030000", 5_000))
+    assert power[2] & 0x80, "it is delivered"
+    assert Decimal(str(shown)) == -Decimal(bytes([power[2] & 0x7F, power[1], power[0]]).hex()) / 10_000
 
 
 def test_tariffs_never_fall_and_always_add_up() -> None:

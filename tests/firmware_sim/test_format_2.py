@@ -42,6 +42,8 @@ def shown(points: str, show: Mapping[str, float | str], **spec: object) -> tuple
     for name, decoded in read.items():
         promised = reply.values[name]
         assert decoded.value == (Decimal(promised) if isinstance(promised, str) and name != "text" else promised), name
+    assert reply.taken is not None
+    assert reply.taken(reply.registers) == reply.values
     return reply.registers, reply.values
 
 

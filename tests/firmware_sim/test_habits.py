@@ -51,6 +51,13 @@ def test_every_recorded_point_has_a_value_at_noon(name: str) -> None:
     assert [point.name for point in load_profile(name).points if point.record and found[point.name] is None] == []
 
 
+@pytest.mark.parametrize("name", of_registers())
+def test_registers_are_taken_for_what_is_shown(name: str) -> None:
+    reply = device(load_profile(name)).points(2 * HOUR_MS)
+    assert reply.taken is not None
+    assert reply.taken(reply.registers) == reply.values
+
+
 @pytest.mark.parametrize("name", ["eastron-sdm120", "eastron-sdm230", "carlo-gavazzi-em111"])
 def test_a_meter_of_one_phase_shows_l1_alone(name: str) -> None:
     texts = {"serial_number"}
