@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,11 @@ from tests.support.processes import EmbeddedLedger, Server, embedded_ledger
 
 ROOT = Path(__file__).resolve().parents[3]
 HELL = ROOT / "configs" / "plants" / "hell" / "plant.toml"
-METERS = {"sound": 11, "standing": 21, "untrue": 31, "damaged": 41, "untimely": 51, "absent": 61, "exchanged": 71}
+ENERGY = {
+    "sound": 11, "standing": 21, "untrue": 31, "damaged": 41, "untimely": 51, "absent": 61, "exchanged": 71,
+    "sensing": 81, "miswired": 91, "recounted": 101,
+}  # fmt: skip
+PROBE = {"probe": 240}
 EVERY_S, NAIVE_EVERY_S = 5, 2
 SMALLEST: tuple[Mapping[str, Any], ...] = ({"seconds": 30.0},)
 """The frozen meter, late answers and lost ones have struck by then."""
@@ -62,7 +66,7 @@ _SHOWN = "right", "right_flagged", "faithful", "wrong", "missing_said", "missing
 def _read(folder: Path, ours: Config, seconds: float) -> None:
     command = [sys.executable, "-m", "tests.campaigns.simulator.naive_reader", str(folder / "naive" / "hell")]
     command += [str(seconds), str(NAIVE_EVERY_S), str(folder / "naive.csv")]
-    command += [f"{name}={unit}" for name, unit in METERS.items()]
+    command += [f"{name}={unit}" for name, unit in ENERGY.items()]
     gateway = Server("gateway", [sys.executable, "-u", "-m", "gateway.cli", "run", str(ours.path)], "records",
                      folder / "gateway.log")  # fmt: skip
     gateway.start()
@@ -80,7 +84,8 @@ def _read(folder: Path, ours: Config, seconds: float) -> None:
 
 
 def _site(folder: Path, plant: Path, ledger: EmbeddedLedger) -> Config:
-    meters = [meter_table(name, "eastron-sdm630", unit, f"{EVERY_S}s") for name, unit in METERS.items()]
+    kinds = [("eastron-sdm630", ENERGY), ("vaisala-gmp252", PROBE)]
+    meters = [meter_table(name, kind, unit, f"{EVERY_S}s") for kind, units in kinds for name, unit in units.items()]
     line = {"port": str(plant / "hell"), "baudrate": 19200, "stopbits": 1, "timeout": "300ms"}
     bus = bus_table(
         "hell", "modbus-rtu", meters, **line, answer_life=f"{2 * EVERY_S}s"
@@ -107,15 +112,18 @@ def _ours(folder: Path, ours: Config) -> dict[str, Any]:
     assert exported.code == 0, exported
     audit = audit_exports(ours)
     (folder / "audit.json").write_text(json.dumps(audit))
-    return _compared(folder / "ours", EVERY_S, folder / "ours.csv", "--missed", folder / "audit.json")
+    more = ["--missed", folder / "audit.json"]
+    return _compared(folder / "ours", EVERY_S, ENERGY | PROBE, folder / "ours.csv", *more)
 
 
 def _naive(folder: Path) -> dict[str, Any]:
-    return _compared(folder / "naive", NAIVE_EVERY_S, folder / "naive.csv")
+    (folder / "naive.toml").write_text(f"[ignore]\nmeters = {json.dumps(list(PROBE))}\n")
+    more = ["--map", folder / "naive.toml"]
+    return _compared(folder / "naive", NAIVE_EVERY_S, ENERGY, folder / "naive.csv", *more)
 
 
-def _compared(plant: Path, every_s: int, readings: Path, *more: object) -> dict[str, Any]:
-    every = [f"--every={name}={every_s}" for name in METERS]
+def _compared(plant: Path, every_s: int, meters: Iterable[str], readings: Path, *more: object) -> dict[str, Any]:
+    every = [f"--every={name}={every_s}" for name in meters]
     done = apart("firmware_sim.cli", "compare", plant / "log.jsonl", readings, *every, *more, "--json")
     assert done.code in (0, 1), done
     for example in done.facts["examples"]:
