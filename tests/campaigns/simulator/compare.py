@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,9 @@ ENERGY = {
     "sound": 11, "standing": 21, "untrue": 31, "damaged": 41, "untimely": 51, "absent": 61, "exchanged": 71,
     "sensing": 81, "miswired": 91, "recounted": 101,
 }  # fmt: skip
-PROBE = {"probe": 240}
-EVERY_S, NAIVE_EVERY_S = 5, 2
+PROBE, PROBE_UNIT = "probe", 240
+EVERY_S, NAIVE_EVERY_S = {**dict.fromkeys(ENERGY, 5), PROBE: 11}, dict.fromkeys(ENERGY, 2)
+"""The probe's registers can be asked in one shape alone: its next poll waits until no answer to the last can come."""
 SMALLEST: tuple[Mapping[str, Any], ...] = ({"seconds": 30.0},)
 """The frozen meter, late answers and lost ones have struck by then."""
 
@@ -65,7 +66,7 @@ _SHOWN = "right", "right_flagged", "faithful", "wrong", "missing_said", "missing
 
 def _read(folder: Path, ours: Config, seconds: float) -> None:
     command = [sys.executable, "-m", "tests.campaigns.simulator.naive_reader", str(folder / "naive" / "hell")]
-    command += [str(seconds), str(NAIVE_EVERY_S), str(folder / "naive.csv")]
+    command += [str(seconds), str(min(NAIVE_EVERY_S.values())), str(folder / "naive.csv")]
     command += [f"{name}={unit}" for name, unit in ENERGY.items()]
     gateway = Server("gateway", [sys.executable, "-u", "-m", "gateway.cli", "run", str(ours.path)], "records",
                      folder / "gateway.log")  # fmt: skip
@@ -84,12 +85,11 @@ def _read(folder: Path, ours: Config, seconds: float) -> None:
 
 
 def _site(folder: Path, plant: Path, ledger: EmbeddedLedger) -> Config:
-    kinds = [("eastron-sdm630", ENERGY), ("vaisala-gmp252", PROBE)]
-    meters = [meter_table(name, kind, unit, f"{EVERY_S}s") for kind, units in kinds for name, unit in units.items()]
+    meters = [meter_table(name, "eastron-sdm630", unit, f"{EVERY_S[name]}s") for name, unit in ENERGY.items()]
+    meters.append(meter_table(PROBE, "vaisala-gmp252", PROBE_UNIT, f"{EVERY_S[PROBE]}s"))
     line = {"port": str(plant / "hell"), "baudrate": 19200, "stopbits": 1, "timeout": "300ms"}
-    bus = bus_table(
-        "hell", "modbus-rtu", meters, **line, answer_life=f"{2 * EVERY_S}s"
-    )  # ``shifted`` holds a poll back
+    line["answer_life"] = f"{2 * EVERY_S['untimely']}s"  # ``shifted`` holds an answer back until the next poll
+    bus = bus_table("hell", "modbus-rtu", meters, **line)
     return make_site(folder, table("seal", every="10s"), bus, since_s=before(0), ledgers=over_http(ledger))
 
 
@@ -112,18 +112,16 @@ def _ours(folder: Path, ours: Config) -> dict[str, Any]:
     assert exported.code == 0, exported
     audit = audit_exports(ours)
     (folder / "audit.json").write_text(json.dumps(audit))
-    more = ["--missed", folder / "audit.json"]
-    return _compared(folder / "ours", EVERY_S, ENERGY | PROBE, folder / "ours.csv", *more)
+    return _compared(folder / "ours", EVERY_S, folder / "ours.csv", "--missed", folder / "audit.json")
 
 
 def _naive(folder: Path) -> dict[str, Any]:
-    (folder / "naive.toml").write_text(f"[ignore]\nmeters = {json.dumps(list(PROBE))}\n")
-    more = ["--map", folder / "naive.toml"]
-    return _compared(folder / "naive", NAIVE_EVERY_S, ENERGY, folder / "naive.csv", *more)
+    (folder / "naive.toml").write_text(f'[ignore]\nmeters = ["{PROBE}"]\n')
+    return _compared(folder / "naive", NAIVE_EVERY_S, folder / "naive.csv", "--map", folder / "naive.toml")
 
 
-def _compared(plant: Path, every_s: int, meters: Iterable[str], readings: Path, *more: object) -> dict[str, Any]:
-    every = [f"--every={name}={every_s}" for name in meters]
+def _compared(plant: Path, every_s: Mapping[str, int], readings: Path, *more: object) -> dict[str, Any]:
+    every = [f"--every={name}={period_s}" for name, period_s in every_s.items()]
     done = apart("firmware_sim.cli", "compare", plant / "log.jsonl", readings, *every, *more, "--json")
     assert done.code in (0, 1), done
     for example in done.facts["examples"]:
