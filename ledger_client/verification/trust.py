@@ -443,6 +443,8 @@ def _warnings(
     for number, key in enumerate(keys, 1):
         if key.held is not None and key.ledger is not None and key.held.by == key.ledger:
             yield Message("trust-held-by-itself", number=number, ledger=key.ledger)
+        if key.held is not None and key.ledger is None and key.held.by is not None and key.held.by not in ledgers:
+            yield Message("trust-held-by-unknown", number=number, by=key.held.by, ledgers=ledgers or ("–",))
     yield from _shared(keys)
 
 

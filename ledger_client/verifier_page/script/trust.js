@@ -353,7 +353,10 @@ class Trust {
       if (!ledgers.includes(ledger)) yield new Sentence("trust-ledger-not-listed", { ledger });
     }
     for (const [at, { ledger, held }] of keys.entries()) {
-      if (held && held.by === ledger) yield new Sentence("trust-held-by-itself", { number: at + 1, ledger });
+      if (!held) continue;
+      if (held.by === ledger) yield new Sentence("trust-held-by-itself", { number: at + 1, ledger });
+      if (ledger || ledgers.includes(held.by)) continue;
+      yield new Sentence("trust-held-by-unknown", { number: at + 1, by: held.by, ledgers });
     }
     yield* this.sharedKeys();
   }

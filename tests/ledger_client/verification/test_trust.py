@@ -135,6 +135,15 @@ def test_a_ledger_that_answers_for_its_own_key_is_a_warning() -> None:
     assert itself not in parse_trust(POLICY + LEDGER_ENTRY + HELD.replace(LEDGER, "auditor"), "t").warnings
 
 
+def test_a_gateways_key_that_an_unlisted_ledger_answers_for_is_a_warning() -> None:
+    for entry in (METER_ENTRY, STATEMENT_ENTRY, LEDGER_ENTRY):  # of a ledger's key, whoever has looked may say so
+        found = parse_trust(POLICY + entry + HELD.replace(LEDGER, "demo-leger"), "t").warnings
+        unknown = Message("trust-held-by-unknown", number=1, by="demo-leger", ledgers=(LEDGER,))
+        assert (unknown in found) == (entry != LEDGER_ENTRY)
+        known = parse_trust(POLICY + entry + HELD, "t").warnings
+        assert "trust-held-by-unknown" not in {one.code for one in known}
+
+
 def test_a_policy_file_holds_the_ledgers_own_word() -> None:
     entry = METER_ENTRY + 'held = "hardware"\nevidence = "seen"\n'
     found = parse_trust(entry, "policy.toml", anchored=False, of_ledger=True).keys[0]
