@@ -40,7 +40,15 @@ def _truth() -> click.Command:
     return truth
 
 
-IMPORTED: dict[str, Callable[[], click.Command]] = {"map": _map, "compare": _compare, "truth": _truth}
+def _record() -> click.Command:
+    from firmware_sim.cli.recording import record
+
+    return record
+
+
+IMPORTED: dict[str, Callable[[], click.Command]] = {
+    "map": _map, "compare": _compare, "truth": _truth, "record": _record,
+}  # fmt: skip
 """Commands with modules of their own, which are imported when the command is called."""
 
 

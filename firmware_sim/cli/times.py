@@ -32,8 +32,10 @@ def plant_speed(_: click.Context, option: click.Parameter, speed: float) -> floa
     return speed
 
 
-def milliseconds(_: click.Context, option: click.Parameter, text: str) -> int:
-    """A length of time such as 24h, 1.5m or 500ms; without a unit it is in seconds."""
+def milliseconds(_: click.Context, option: click.Parameter, text: str | None) -> int | None:
+    """A length of time such as 24h, 1.5m or 500ms; without a unit it is in seconds. None: it is not given."""
+    if text is None:
+        return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?", text, re.ASCII)
     if not found:
         raise click.BadParameter(f"{text!r} is no length of time; write 500ms, 60s, 15m, 24h or 7d")

@@ -131,6 +131,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "meters",
         "wire",
         "wire.hj212",
+        "recorded",
         "scenario",
         "control",
         "compare",
@@ -294,6 +295,13 @@ WALLS = (
         bans=("gateway", "ledger_client", "pydantic", "click", "firmware_sim.plant", "firmware_sim.scenario.load"),
         reach=True,
         reason="a project of others may have packages of these names, and each of its runs would wait for the import",
+    ),
+    Wall(
+        "a meter is recorded through one client",
+        around=("firmware_sim.recorded",),
+        bans=("serial", "socket", "asyncio"),
+        doors=("firmware_sim.recorded.client",),
+        reason="what it sends to a meter of somebody passes its gate, which knows reads only",
     ),
     Wall(
         "the product needs no test",

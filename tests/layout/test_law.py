@@ -75,6 +75,10 @@ BREACHES: dict[str, tuple[dict[str, str], str]] = {
         {"firmware_sim.testing.plugin": "import click"},
         "firmware_sim.testing.plugin:1 imports click",
     ),
+    "a meter is recorded through one client": (
+        {"firmware_sim.recorded.recorder": "import socket"},
+        "firmware_sim.recorded.recorder:1 imports socket",
+    ),
     "the product needs no test": (
         {"gateway.cli.demo.month": "from tests.support.samples import record"},
         "gateway.cli.demo.month:1 imports tests.support.samples.record",
