@@ -1,7 +1,9 @@
 """PIN of a token: its file, and the note that keeps a refused one from being offered again.
 
 Tokens lock after a few wrong PINs, some for ever. So a PIN that was refused is not offered again, by restarts neither,
-until its file holds another: the note beside holds what it takes to recognise it, never the PIN.
+until its file holds another: the note beside holds what it takes to recognise it, never the PIN. It has a line for each
+token, since a site may have several (while a key moves from one to another, for example), and what one refuses says
+nothing of another.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +25,8 @@ from ledger_client.transport.access import AccessError, read_secret
 
 _COST: Final = {"n": 1 << 14, "r": 8, "p": 1}
 """Of scrypt (RFC 7914): a refused PIN may differ from the right one by one digit."""
+_ONE: Final = threading.Lock()
+"""Each module has a thread of its own, and tokens of two may share a note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,36 +49,61 @@ class Pin:
     def refused(self, pin: str, token: str) -> None:
         """Note durably that ``token`` refused this PIN. Raises ``TokenError`` where that cannot be written."""
         salt = os.urandom(16)
-        known = {"token": token, "salt": salt.hex(), "scrypt": _digest(pin, salt)}
-        try:
-            with whole_file(self.note) as file:
-                file.write(json.dumps(known).encode() + b"\n")
-        except OSError as error:
-            raise TokenError(Message("token-pin-note", path=str(self.note), error=os_error(error))) from None
+        refusal = _Refusal(token, salt, _digest(pin, salt))
+        with _ONE:
+            self._write([*(known for known in self._known() if known.token != token), refusal], token)
 
     def accepted(self, token: str) -> None:
         """Forget what ``token`` refused before."""
-        if self._known(token) is not None:
-            self.note.unlink(missing_ok=True)
+        with _ONE:
+            known = self._known()
+            others = [one for one in known if one.token != token]
+            if not others:
+                self.note.unlink(missing_ok=True)
+            elif others != known:
+                self._write(others, token)
 
     def refusal(self, token: str) -> TokenError:
         """What is to be said while the file holds the refused PIN."""
         return TokenError(Message("token-pin-refused", token=token, path=str(self.file), note=str(self.note)))
 
     def _was_refused(self, pin: str, token: str) -> bool:
-        known = self._known(token)
-        return known is not None and known[1] == _digest(pin, known[0])
+        return any(one.token == token and one.scrypt == _digest(pin, one.salt) for one in self._known())
 
-    def _known(self, token: str) -> tuple[bytes, str] | None:
-        """Salt and digest of the PIN that ``token`` refused."""
+    def _known(self) -> list[_Refusal]:
+        """What each token refused last."""
         try:
-            known = json.loads(self.note.read_bytes())
-            found = bytes.fromhex(known["salt"]), str(known["scrypt"])
-            return found if known["token"] == token else None
+            return [_Refusal.from_line(line) for line in self.note.read_bytes().splitlines()]
         except FileNotFoundError:
-            return None
+            return []
         except (OSError, ValueError, KeyError, TypeError):
             raise TokenError(Message("token-pin-note-broken", path=str(self.note))) from None
+
+    def _write(self, refusals: Iterable[_Refusal], token: str) -> None:
+        try:
+            with whole_file(self.note) as file:
+                file.writelines(one.to_line() for one in refusals)
+        except OSError as error:
+            what = Message("token-pin-note", token=token, path=str(self.note), error=os_error(error))
+            raise TokenError(what) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """The PIN that a token refused, as far as it takes to recognise it."""
+
+    token: str
+    salt: bytes
+    scrypt: str
+
+    @classmethod
+    def from_line(cls, line: bytes) -> _Refusal:
+        found = json.loads(line)
+        return cls(str(found["token"]), bytes.fromhex(found["salt"]), str(found["scrypt"]))
+
+    def to_line(self) -> bytes:
+        found = {"token": self.token, "salt": self.salt.hex(), "scrypt": self.scrypt}
+        return json.dumps(found).encode() + b"\n"
 
 
 def _digest(pin: str, salt: bytes) -> str:

@@ -45,12 +45,10 @@ class DeviceFailed(Exception):
 @contextmanager
 def _translated() -> Iterator[None]:
     """No error of the library leaves this module."""
-    from pkcs11.exceptions import PinLocked, PKCS11Error
+    from pkcs11.exceptions import PKCS11Error
 
     try:
         yield
-    except PinLocked:
-        raise DeviceFailed(Message("token-pin-locked")) from None
     except PKCS11Error as error:
         raise DeviceFailed(Message("token-failed", error=type(error).__name__)) from None
 
@@ -165,7 +163,7 @@ class Module:
                 session.close()
 
     def _session(self, uri: TokenUri, pin: Pin) -> pkcs11.Session:
-        from pkcs11.exceptions import PinExpired, PinIncorrect, PinInvalid, PinLenRange
+        from pkcs11.exceptions import PinExpired, PinIncorrect, PinInvalid, PinLenRange, PinLocked
 
         self._load()
         with _translated():
@@ -179,6 +177,8 @@ class Module:
             except (PinIncorrect, PinInvalid, PinLenRange, PinExpired):
                 pin.refused(given, name)
                 raise pin.refusal(name) from None
+            except PinLocked:
+                raise DeviceFailed(Message("token-pin-locked", token=name)) from None
             self._sessions[token.slot.slot_id] = session
         pin.accepted(name)
         return session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,6 +108,27 @@ def test_a_refused_pin_is_offered_once_whatever_is_restarted_until_its_file_hold
     assert hsm.note.stat().st_mtime_ns == before  # it was not offered again
     hsm.write_pin(PIN)
     assert hsm.token().open(key(hsm, "statement")).public == made.public
+    assert not hsm.note.exists()
+
+
+def test_what_one_token_refuses_is_noted_beside_what_another_refuses(hsm: SoftHsm) -> None:
+    add_token("new")
+    uris = key(hsm, "statement"), TokenUri.parse("pkcs11:token=new;object=statement")
+    hsm.write_pin("000000")
+    labels = []
+    for uri in uris:
+        with pytest.raises(TokenError) as caught:
+            hsm.token().open(uri)
+        assert isinstance(caught.value.what, Message)
+        labels.append(str(caught.value.what.facts["token"]).split()[0])
+    assert labels == ["site", "new"]
+    before = hsm.note.read_bytes()
+    assert [refusal(hsm, uri) for uri in uris] == ["token-pin-refused"] * 2
+    assert hsm.note.read_bytes() == before  # neither was offered again
+    hsm.write_pin(PIN)
+    assert refusal(hsm, uris[0]) == "token-key-none"
+    assert [json.loads(line)["token"].split()[0] for line in hsm.note.read_bytes().splitlines()] == ["new"]
+    assert refusal(hsm, uris[1]) == "token-key-none"
     assert not hsm.note.exists()
 
 
