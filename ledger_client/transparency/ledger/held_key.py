@@ -47,10 +47,12 @@ class LedgerDirError(LedgerClientError):
 
 
 class KeyUnavailable(LedgerUnavailable):
-    """The ledger's key is in a token that does not sign just now."""
+    """The ledger's key is in a token that does not sign just now; ``code`` is that of the message that says why."""
 
     def __init__(self, error: KeyAway) -> None:
         super().__init__(f"key-away: {error.problem}; nothing is signed until it is back", STANDARD.retry_s)
+        self._way_out = error.way_out
+        self.code = error.what.code if isinstance(error.what, Message) else "token-failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from ledger_client.transparency.ledger.held_key import TokenPlace
 from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.ledger.view import LogView
 from ledger_client.transparency.server.endpoints import Doors
+from ledger_client.transparency.server.key_watch import KeyWatch
 from ledger_client.transparency.server.mqtt import MqttService
 from ledger_client.transparency.server.routes import app
 from ledger_client.transparency.witness.cosigning import Cosigning, cosigners_of
@@ -96,8 +97,11 @@ def serve(path: Path, doors: Doors, options: Serving, say: Callable[[str], None]
         )
         started = f"ledger {ledger.name} listens on {url_of(doors, listener)}"
 
+        key_watch = stack.enter_context(closing(KeyWatch(folder.away)))
+
         def begun() -> None:
             say(started)
+            key_watch.start()
             cosigning.start()
 
         run_site(site, turnstile, listener, doors, begun)

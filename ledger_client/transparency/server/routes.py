@@ -47,7 +47,6 @@ from ledger_client.transport.wire import CBOR, COSE, MAX_ENTRY, PROBLEM, encode_
 
 _LOG = logging.getLogger("meterseal.ledger")
 _RETRY_AFTER_S = "10"
-_UNWELL = {LogBehind: "log-behind", KeyUnavailable: "key-away"}
 
 _STATUS = {
     MALFORMED: 400,
@@ -94,8 +93,7 @@ def app(
     async def get_health(_request: Request) -> Response:
         unwritable = await run_in_threadpool(ledger.unwritable)
         if unwritable is not None:
-            text = _UNWELL.get(type(unwritable), "cannot write")
-            return PlainTextResponse(f"{text}\n", 503, {"Retry-After": _RETRY_AFTER_S})
+            return PlainTextResponse(f"{_unwell(unwritable)}\n", 503, {"Retry-After": _RETRY_AFTER_S})
         return PlainTextResponse(
             "ok\n" if await run_in_threadpool(policy_in_force) else "ok, by an older policy.toml\n"
         )
@@ -126,6 +124,15 @@ def app(
     }
     site = Starlette(routes=routes, exception_handlers=handlers)
     return Doorkeeper(site, Buckets(address_rate), ledger.counts)
+
+
+def _unwell(why: LedgerUnavailable) -> str:
+    """In words for strangers: no path and no serial number of a token, which the ledger's output has."""
+    if isinstance(why, LogBehind):
+        return "log-behind"
+    if isinstance(why, KeyUnavailable):
+        return f"key-away: {why.code}; the ledger's own output says the fix"
+    return "cannot write"
 
 
 def _gateway_routes(ledger: Service) -> list[Route]:

@@ -12,10 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from ledger_client.errors import LedgerUnavailable
+from ledger_client.errors import KeyAway, LedgerUnavailable
 from ledger_client.formats.receipt import parse_receipt
 from ledger_client.ledgers.http import HttpLedger
+from ledger_client.messages import Message
 from ledger_client.tokens.token import forget_modules
+from ledger_client.tokens.uri import TokenUri
+from ledger_client.transparency.ledger.held_key import KeyUnavailable
+from ledger_client.transparency.server.key_watch import KeyWatch
 from ledger_client.verification.vouching import check_receipt
 from tests.ledger_client.transparency.test_cli import complaint, run
 from tests.support.enrolled import Gateway
@@ -150,7 +154,7 @@ def test_a_tpm_that_is_stopped_killed_and_power_cycled_loses_no_receipt(tpm: SwT
             away()
             with pytest.raises(LedgerUnavailable):
                 driver.submit(ledger.gateway.statement(len(ledger.receipts)))
-            assert ledger.refused() == (503, "10", "key-away\n")
+            assert ledger.refused()[:2] == (503, "10")
             assert driver.submit(ledger.gateway.statement(0)) == ledger.receipts[0]  # what is signed is given again
             assert driver_answer(served.url, "/log/consistency?from=1&to=2") == consistency
             back()
@@ -163,6 +167,39 @@ def test_a_tpm_that_is_stopped_killed_and_power_cycled_loses_no_receipt(tpm: SwT
         served.start()
         ledger.take(driver)
         check_receipts(ledger, ledger.gateway, ledger.receipts)
+
+
+def test_a_ledger_that_starts_while_its_token_is_away_says_why_and_signs_when_it_is_there(tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    with softhsm(tmp_path / "hsm") as hsm:
+        run("init", folder, *hsm.options("ledger"))
+        forget_modules()
+        hsm.unplug()
+        with token_ledger(folder, NAME) as served, closing(HttpLedger(NAME, served.url, timeout_s=20)) as driver:
+            ledger = TpmLedger(served.url, folder, hsm)
+            status, _, text = ledger.refused()
+            assert (status, text.split(";")[0]) == (503, "key-away: token-none")
+            assert str(hsm.module) not in text
+            hsm.plug()
+            ledger.take(driver)
+            assert ledger.refused()[0] == 200
+        output = served.log.read_text()
+        assert f"key-away: {hsm.module} has no token {TokenUri.parse(hsm.uri('ledger')).of_token.to_text()}" in output
+        assert "fix: connect the token" in output
+        check_receipts(ledger, ledger.gateway, ledger.receipts)
+
+
+def test_what_the_output_says_of_a_key_that_goes_away_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+    silent = KeyUnavailable(KeyAway(Message("token-silent", limit_s=5)))
+    states = [None, silent, silent, KeyUnavailable(KeyAway(Message("token-failed", error="x"))), None, None]
+    following = iter(states)
+    watch = KeyWatch(lambda: next(following))
+    lines = []
+    for _ in states:
+        caplog.clear()
+        watch.look()
+        lines.append([record.levelname for record in caplog.records])
+    assert lines == [[], ["ERROR"], [], ["ERROR"], ["WARNING"], []]
 
 
 def driver_answer(url: str, path: str) -> bytes:
