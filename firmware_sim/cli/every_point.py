@@ -20,6 +20,7 @@ from firmware_sim.meters.packing import Value
 from firmware_sim.meters.register_image import Meter, Reply
 from firmware_sim.meters.register_map import Mismatch
 from firmware_sim.plant.model import Plant
+from firmware_sim.recorded.replay import ReplayedMeter
 from firmware_sim.scenario.dlt645_schema import Dlt645Table
 from firmware_sim.scenario.hj212_schema import Hj212Table
 from firmware_sim.scenario.load import Scenario
@@ -54,7 +55,7 @@ class Registers:
 
     clocks = frozenset[str]()
 
-    def __init__(self, meter: Meter, right: Meter) -> None:
+    def __init__(self, meter: Meter | ReplayedMeter, right: Meter | ReplayedMeter) -> None:
         self._meter, self._right = meter, right
         self.names, self.sleeps_at = (meter.spec.name,), meter.sleeps_at
 
@@ -153,7 +154,12 @@ def sources(scenario: Scenario, plant: Plant, unix_ms: Callable[[int], int]) -> 
         else:
             for index, unit in enumerate(table.meter):
                 unit_spec = unit.spec(scenario.profiles[unit.name], table.codes(unit))
+                recording = scenario.recordings.get(unit.name)
                 try:
+                    if recording is not None:
+                        replayed = ReplayedMeter(unit_spec, recording, repeats=unit.repeats)
+                        yield Registers(replayed, replayed)
+                        continue
                     yield Registers(Meter(unit_spec, plant), Meter(replace(unit_spec, class_percent=0.0), plant))
                 except Mismatch as error:
                     where = f"bus[{number}].meter[{index}].{error.key}"

@@ -24,6 +24,8 @@ from firmware_sim.meters.dlt645_map import DATA, place_of
 from firmware_sim.meters.packing import Cell
 from firmware_sim.meters.register_map import Layout, MeterSpec, Mismatch
 from firmware_sim.meters.scaling import Line, in_digits, line_of
+from firmware_sim.recorded.recording import Recording
+from firmware_sim.recorded.replay import ReplayedMeter
 from firmware_sim.scenario.complaints import nearest
 from firmware_sim.scenario.dlt645_schema import Dlt645MeterTable, Dlt645Table
 from firmware_sim.scenario.hj212_schema import Hj212Table
@@ -143,7 +145,8 @@ def _of_scenario(scenario: Scenario) -> Iterator[Map]:
         else:
             for index, unit in enumerate(table.meter):
                 spec = unit.spec(scenario.profiles[unit.name], table.codes(unit))
-                rows = _registers(spec, scenario.source, f"bus[{number}].meter[{index}].")
+                recording = scenario.recordings.get(unit.name)
+                rows = _registers(spec, scenario.source, f"bus[{number}].meter[{index}].", recording)
                 yield _of_meter(table, unit, rows, scenario)
 
 
@@ -157,10 +160,11 @@ def _alike(profile: Profile) -> str:
     return f"; {ALIKE}" if profile.same_functions else ""
 
 
-def _registers(spec: MeterSpec, source: str, where: str) -> list[Row]:
-    """The points of a Modbus device as it lays them out. Raises ``ScenarioError``."""
+def _registers(spec: MeterSpec, source: str, where: str, recording: Recording | None = None) -> list[Row]:
+    """The points of a Modbus device as it lays them out, or as they were recorded. Raises ``ScenarioError``."""
     try:
-        cells = [shown.cell for shown in Layout(spec).cells if shown.cell.name is not None]
+        laid = ReplayedMeter(spec, recording).cells() if recording else [shown.cell for shown in Layout(spec).cells]
+        cells = [cell for cell in laid if cell.name is not None]
     except Mismatch as error:
         raise ScenarioError(source, f"{where}{error.key}", error.problem, error.fix) from None
     profile = spec.profile

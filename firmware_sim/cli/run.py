@@ -25,14 +25,15 @@ from firmware_sim.meters.dlt645_pdu import means
 from firmware_sim.meters.emission_station import Station
 from firmware_sim.meters.p1_meter import P1Meter
 from firmware_sim.meters.register_image import Meter
-from firmware_sim.meters.register_map import Mismatch
+from firmware_sim.meters.register_map import MeterSpec, Mismatch
 from firmware_sim.meters.wire_faults import PortGone, PowerCut
 from firmware_sim.plant.model import Plant
+from firmware_sim.recorded.replay import ReplayedMeter
 from firmware_sim.scenario.dlt645_schema import Dlt645Table
 from firmware_sim.scenario.hj212_schema import Hj212Table, zone
 from firmware_sim.scenario.load import Scenario
 from firmware_sim.scenario.p1_schema import P1Table
-from firmware_sim.scenario.schema import AsciiTable, BusTable, RtuTable, RtuTcpTable
+from firmware_sim.scenario.schema import AsciiTable, BusTable, MeterTable, RtuTable, RtuTcpTable
 from firmware_sim.wire.answer_log import AnswerLog
 from firmware_sim.wire.bus_devices import Units
 from firmware_sim.wire.dialing_bus import DialingBus
@@ -91,7 +92,7 @@ class Simulator:
         if keeper is not None:
             keeper.resume(self._plant, self.faults)
         self._pace = Pace(self._plant, self._clock)
-        self._meters: dict[str, Meter | Dlt645Meter] = {}
+        self._meters: dict[str, Meter | Dlt645Meter | ReplayedMeter] = {}
         requests = Requests(self.faults, scenario.places, self._clock, self.state, log.write_entry, self._meters)
         self.control = None if control is None else ControlServer(control.absolute(), requests.answer)
         self.warnings: list[str] = []
@@ -180,7 +181,7 @@ class Simulator:
         devices: list[tuple[int | str, Device]] = []
         for index, row in enumerate(table.meter):
             try:
-                meter = Meter(row.spec(self.scenario.profiles[row.name], table.codes(row)), self._plant)
+                meter = self._modbus_meter(row, row.spec(self.scenario.profiles[row.name], table.codes(row)))
             except Mismatch as error:
                 where = f"bus[{number}].meter[{index}].{error.key}"
                 raise ScenarioError(self.scenario.source, where, error.problem, error.fix) from None
@@ -211,6 +212,15 @@ class Simulator:
             closes_behind_answer=closes,
             security=security,
         )
+
+    def _modbus_meter(self, row: MeterTable, spec: MeterSpec) -> Meter | ReplayedMeter:
+        """Raises ``Mismatch``."""
+        recording = self.scenario.recordings.get(row.name)
+        if recording is None:
+            return Meter(spec, self._plant)
+        if recording.is_cut:
+            self.warnings.append(f"meter {row.name}: {recording.source} is cut in its last line, which is left out")
+        return ReplayedMeter(spec, recording, repeats=row.repeats)
 
     def came_back(self) -> dict[str, int]:
         """By the path of each tap, and of each P1 port: the bytes that somebody sent into it."""

@@ -11,7 +11,7 @@ from firmware_sim.meters.answer_faults import Before, Fault, Look, See, Strike
 from firmware_sim.meters.answers import Alter, Answer, Delivery, Place, Unit
 from firmware_sim.meters.armed import Armed
 from firmware_sim.meters.packing import Cell, Value
-from firmware_sim.meters.pdu import Refused
+from firmware_sim.meters.pdu import Refused, Silent
 from firmware_sim.meters.register_image import Reply
 from firmware_sim.meters.register_map import MeterSpec
 from firmware_sim.plant.quantities import Scene
@@ -63,7 +63,7 @@ class Meter(Protocol):
 
     def reader(self, pdu: bytes) -> Callable[[int, Alter | None], Reply] | None:
         """What gives its reply at a moment of the plant's time in ms; None: the request is no read of values. It raises
-        ``Refused``."""
+        ``Refused`` or ``Silent``."""
 
     def answered(self, pdu: bytes, reply: Reply) -> bytes:
         """The PDU that carries the reply."""
@@ -150,7 +150,10 @@ class Device:
         by = tuple(armed for armed, _ in met)
         if self.meter.sleeps_at(t_ms) or not all(choice.fault.hears(t_ms) for choice, _ in struck):
             return Outcome(asked, (), names, by=by)
-        right, values = self._answer(asked, [choice.fault for choice, _ in struck])
+        try:
+            right, values = self._answer(asked, [choice.fault for choice, _ in struck])
+        except Silent:
+            return Outcome(asked, (), names, by=by)
         answer, before = right, self._before
         for choice, rng in struck:
             answer = choice.fault.say(pdu, answer, Strike(rng, before))
@@ -159,10 +162,17 @@ class Device:
         deliveries = [Delivery(0.0, data, values if answer == right else {})]
         for choice, rng in struck:
             deliveries = choice.fault.send(deliveries, Strike(rng, before))
-        true = self._answer(asked, [])[1] if struck else {}
+        true = self._true(asked) if struck else {}
         return Outcome(
             asked, tuple(each.ended() for each in deliveries), names, self.meter.code_of(answer.pdu), by, true
         )
+
+    def _true(self, asked: Asked) -> dict[str, Value]:
+        """What the points would show without faults."""
+        try:
+            return self._answer(asked, [])[1]
+        except Silent:
+            return {}
 
     def _answer(self, asked: Asked, faults: list[Fault]) -> tuple[Answer, dict[str, Value]]:
         meter, pdu = self.meter, asked.pdu

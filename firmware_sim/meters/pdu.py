@@ -24,6 +24,10 @@ class Refused(Exception):
         self.code = code
 
 
+class Silent(Exception):
+    """The device does not answer."""
+
+
 def _table() -> tuple[int, ...]:
     table = []
     for byte in range(256):

@@ -85,7 +85,6 @@ class Meter:
         share = 3 if has_one_phase([point.name for point in spec.profile.points]) else 1
         self._wh, self._varh = ((share * taken, share * given) for taken, given in (spec.start_wh, spec.start_varh))
         self._cells = layout.cells
-        self._parts = {part for _, parts in layout.sums for part in parts}
         self._signs = {point.name: point.sign_from for point in spec.profile.points if point.sign_from}
         self._spaces: dict[int, list[Shown]] = {}
         for shown in layout.cells:
@@ -163,7 +162,7 @@ class Meter:
                         registers[place] = others | word
             if cell.name and whole:
                 values[cell.name] = packed.reading
-        values = self._with_sums(values) if self._sums else values
+        values = with_sums(values, self._sums) if self._sums else values
         return Reply(tuple(registers), values, partial(self._taken, block, values))
 
     def _taken(self, block: Block, shown: Mapping[str, Value], registers: Sequence[int]) -> dict[str, Value]:
@@ -176,7 +175,7 @@ class Meter:
             negative = cell.magnitude and Fraction(values.get(self._signs[cell.name]) or 0) != 0
             is_text = cell.type == "string"
             values[cell.name] = shown.get(cell.name) if is_text else reading(cell, words, negative=negative)
-        return self._with_sums(values)
+        return with_sums(values, self._sums)
 
     def _scene(self, t_ms: int) -> Scene:
         state, spec = self._plant.at(t_ms), self.spec
@@ -192,16 +191,7 @@ class Meter:
         """Of each point what is measured, in its unit, before it is laid out in registers."""
         scene = self._scene(t_ms)
         values = {s.cell.name: s.source(scene) if s.source else None for s in self._cells if s.cell.name}
-        return self._with_sums(values)
-
-    def _with_sums(self, values: dict[str, Value]) -> dict[str, Value]:
-        """The readings, parts of sums as their sum: it needs all of them."""
-        for name, parts in self._sums:
-            if set(parts) <= values.keys():
-                numbers = [values[part] for part in parts]
-                known = [Fraction(number) for number in numbers if number is not None]
-                values[name] = in_digits(sum(known, Fraction(0))) if len(known) == len(parts) else None
-        return {name: value for name, value in values.items() if name not in self._parts}
+        return with_sums(values, self._sums)
 
     def place(self, pdu: bytes) -> dict[str, Any]:
         """Function, address and count of a request."""
@@ -261,6 +251,18 @@ class Meter:
             stretches += [(s.first, s.last) for s in profile.readable if s.fc in alike]
             readable[fc] = _joined(stretches, profile.max_gap)
         return readable
+
+
+def with_sums(values: Mapping[str, Value], sums: Sequence[tuple[str, Sequence[str]]]) -> dict[str, Value]:
+    """The readings, parts of sums as their sum: it needs all of them."""
+    found = dict(values)
+    for name, parts in sums:
+        if set(parts) <= values.keys():
+            numbers = [values[part] for part in parts]
+            known = [Fraction(number) for number in numbers if number is not None]
+            found[name] = in_digits(sum(known, Fraction(0))) if len(known) == len(parts) else None
+    gone = {part for _, parts in sums for part in parts}
+    return {name: value for name, value in found.items() if name not in gone}
 
 
 def _joined(stretches: list[Stretch], max_gap: int) -> list[Stretch]:

@@ -57,12 +57,13 @@ class FaultTable(Table):
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where a fault can be: the type of each bus by its name, and the bus of each meter by its name, and what is known
-    of its points, and the wire of each bus."""
+    of its points, and the wire of each bus; ``replayed``: the meters that show a recording."""
 
     types: Mapping[str, str]
     bus_of: Mapping[str, str]
     traits: Mapping[str, Mapping[str, Trait]] = field(default_factory=dict)
     wires: Mapping[str, str] = field(default_factory=dict)
+    replayed: frozenset[str] = frozenset()
 
     def meters(self, bus: str) -> tuple[str, ...]:
         """The meters of a bus."""
@@ -146,6 +147,9 @@ def ordered(row: Mapping[str, Any], places: Places, *, texts: bool = False) -> O
         if table.meter and (isinstance(fault, PortGone) or bus_type == "p1"):
             raise Unfit("meter", f"{kind}: the port is that of all meters of a bus", f"use the bus: {bus}")
         for meter in meters:
+            if meter in places.replayed and _changes_values(fault):
+                problem = f"{kind} of {meter}: it shows a recording, whose values no fault changes"
+                raise Unfit("kind", problem, "use a fault of times, frames or wires, or a modelled meter")
             if meter in places.traits and (unfit := make().unfit(places.traits[meter])) is not None:
                 key, problem, fix = unfit
                 raise Unfit(key, f"{kind} of {meter}: {problem}", fix)
@@ -159,6 +163,11 @@ def ordered(row: Mapping[str, Any], places: Places, *, texts: bool = False) -> O
         keys=keys,
         bus="" if table.meter else bus,
     )
+
+
+def _changes_values(fault: Fault) -> bool:
+    """Whether it has to do with what a meter measures and shows, not with when and how it answers."""
+    return any(getattr(type(fault), hook) is not getattr(Fault, hook) for hook in ("scene", "value", "laid"))
 
 
 def _whose(table: FaultTable, places: Places) -> tuple[str, tuple[str, ...]]:

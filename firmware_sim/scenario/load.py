@@ -16,6 +16,7 @@ from firmware_sim.errors import ScenarioError
 from firmware_sim.meters.armed import Order
 from firmware_sim.plant.curves import Curve
 from firmware_sim.plant.model import PlantSpec
+from firmware_sim.recorded.recording import Recording
 from firmware_sim.scenario.complaints import Unfit, explained
 from firmware_sim.scenario.curve_files import curves_of
 from firmware_sim.scenario.dlt645_schema import Dlt645Table
@@ -24,6 +25,7 @@ from firmware_sim.scenario.hj212_schema import Hj212Table, StationTable
 from firmware_sim.scenario.p1_schema import P1MeterTable
 from firmware_sim.scenario.places import MeterRow, check_meters, check_plant
 from firmware_sim.scenario.plant_schema import PlantTable
+from firmware_sim.scenario.replays import recordings_of
 from firmware_sim.scenario.schema import BusTable, FileTable, RtuTable
 from firmware_sim.scenario.shipped import scenario_file
 from firmware_sim.scenario.table import EndTable
@@ -32,14 +34,15 @@ from gateway.devices.profile import NotToml, Profile, load_profile, toml_of
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A checked scenario; ``profiles`` by meter name, ``faults`` in the order of the file, ``places`` where there can
-    be more of them; ``digest``: SHA-256 of all that the plant and its meters depend on, its seed included, but neither
-    of the ports that were replaced nor of the profiles."""
+    """A checked scenario; ``profiles`` by meter name, and ``recordings`` of the meters that are replayed; ``faults`` in
+    the order of the file, ``places`` where there can be more of them; ``digest``: SHA-256 of all that the plant and its
+    meters depend on, its seed included, but neither of the ports that were replaced nor of the profiles."""
 
     source: str
     plant: PlantSpec
     buses: tuple[BusTable, ...]
     profiles: Mapping[str, Profile]
+    recordings: Mapping[str, Recording]
     faults: tuple[Order, ...]
     places: Places
     digest: str
@@ -143,20 +146,30 @@ class _Check:
                 raise self.refuse(f"{where}.profile", problem, f"use it on a bus of type {spoken}")
         plant = file.plant.spec(self.curves(file.plant))
         self.fit(partial(check_meters, plant, [(where, meter) for where, _, meter in meters], profiles))
+        recordings = self.recordings([(where, meter) for where, _, meter in meters], profiles)
         traits = {meter.name: traits_of(profiles[meter.name], getattr(meter, "show", {})) for _, _, meter in asked}
         for _, _, meter in meters:
             if isinstance(meter, StationTable):
                 traits[meter.name] = traits_of_factors(meter.codes())
         bus_of = {meter.name: bus.name for _, bus, meter in meters}
         wires = {bus.name: wire_of(bus.port, dials=isinstance(bus, Hj212Table)) for bus in file.bus}
-        places = Places({bus.name: bus.type for bus in file.bus}, bus_of, traits, wires)
+        places = Places({bus.name: bus.type for bus in file.bus}, bus_of, traits, wires, frozenset(recordings))
         faults = [self.fault(f"fault[{number}]", row, places) for number, row in enumerate(file.fault)]
-        digest = hashlib.sha256(f"{self._text}\n{plant!r}".encode()).hexdigest()
-        return Scenario(str(self.path), plant, tuple(file.bus), profiles, tuple(faults), places, digest)
+        shown = "".join(f"\n{name} {recording.digest}" for name, recording in recordings.items())
+        digest = hashlib.sha256(f"{self._text}\n{plant!r}{shown}".encode()).hexdigest()
+        return Scenario(str(self.path), plant, tuple(file.bus), profiles, recordings, tuple(faults), places, digest)
 
     def curves(self, plant: PlantTable) -> dict[str, Curve]:
         try:
             return curves_of(plant, self.path.parent)
+        except Unfit as unfit:
+            raise self.refuse(unfit.key, unfit.problem, unfit.fix) from None
+
+    def recordings(
+        self, meters: Sequence[tuple[str, MeterRow]], profiles: Mapping[str, Profile]
+    ) -> dict[str, Recording]:
+        try:
+            return recordings_of(meters, profiles, self.path.parent)
         except Unfit as unfit:
             raise self.refuse(unfit.key, unfit.problem, unfit.fix) from None
 

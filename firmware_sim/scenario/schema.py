@@ -66,6 +66,8 @@ class MeterTable(EndTable):
     sleeps: bool = False
     word_order: Literal["big", "little"] | None = None
     reversed: bool = False
+    replay: str | None = None
+    repeats: bool = False
 
     def place(self, profile: Profile) -> str:
         """Where it sits; an inverter at the PV by default."""
