@@ -81,7 +81,8 @@ class Pull:
                 await self._ask()
                 self._changed.clear()
                 try:
-                    await asyncio.wait_for(self._changed.wait(), HEARTBEAT_S)
+                    async with asyncio.timeout(HEARTBEAT_S):
+                        await self._changed.wait()
                 except TimeoutError:
                     if self._asked and self._monotonic() - self._heard > SILENT_S:
                         raise Gone("") from None

@@ -114,7 +114,8 @@ class Receiver:
         await in_thread(partial(self._housekeeping.stop, STOP_S), "stop")
         if not acknowledge.done():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._done.join(), consumer.ACK_WAIT_S / 6)
+                async with asyncio.timeout(consumer.ACK_WAIT_S / 6):
+                    await self._done.join()
         acknowledge.cancel()
         await asyncio.gather(acknowledge, return_exceptions=True)
         if self._link is not None and self._pull is not None and self._link.is_connected:

@@ -63,7 +63,8 @@ async def run(config: Config) -> None:
                 log.error("no new epoch yet: %s", error)
                 Manager().alive()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), RETRY_MS / 1000)
+                    async with asyncio.timeout(RETRY_MS / 1000):
+                        await stop.wait()
     log.info("gateway %s has stopped", config.gateway_id)
 
 

@@ -183,7 +183,8 @@ class Logger:
             raise ConnectionError
         self._news.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         inbox = Inbox()

@@ -106,6 +106,26 @@ def test_a_deleted_one_ends_the_pull_and_is_made_again(node: Node) -> None:
     asyncio.run(main())
 
 
+def test_it_ends_though_something_happens_at_the_moment_of_its_end(node: Node) -> None:
+    """``asyncio.wait_for`` of Python 3.11 forgets that it was cancelled where what it waits for comes then."""
+    name = next(NAMES)
+
+    async def main() -> None:
+        async with linked(node, name) as link:
+            await consumer.ensure(link, name)
+            pull = Pull(link, consumer.STREAM, consumer.consumer_name(name), lambda _: None, time.monotonic)
+            running = asyncio.create_task(pull.run())
+            for _ in range(2):
+                await link.flush()
+            pull.restart()
+            running.cancel()
+            ended, _ = await asyncio.wait([running], timeout=5)
+            running.cancel()
+            assert ended == {running}
+
+    asyncio.run(main())
+
+
 def test_one_that_leaves_messages_out_is_mended(node: Node) -> None:
     name = next(NAMES)
 
