@@ -30,6 +30,7 @@ from firmware_sim.meters.wire_faults import PortGone, PowerCut
 from firmware_sim.plant.model import Plant
 from firmware_sim.recorded.replay import ReplayedMeter
 from firmware_sim.scenario.dlt645_schema import Dlt645Table
+from firmware_sim.scenario.every_point import EveryPoint
 from firmware_sim.scenario.hj212_schema import Hj212Table, zone
 from firmware_sim.scenario.load import Scenario
 from firmware_sim.scenario.p1_schema import P1Table
@@ -92,8 +93,8 @@ class Simulator:
         if keeper is not None:
             keeper.resume(self._plant, self.faults)
         self._pace = Pace(self._plant, self._clock)
-        self._meters: dict[str, Meter | Dlt645Meter | ReplayedMeter] = {}
-        requests = Requests(self.faults, scenario.places, self._clock, self.state, log.write_entry, self._meters)
+        points = EveryPoint(scenario, self._plant, self._clock.label_unix_at)
+        requests = Requests(self.faults, scenario.places, self._clock, self.state, log.write_entry, points)
         self.control = None if control is None else ControlServer(control.absolute(), requests.answer)
         self.warnings: list[str] = []
         self._buses = [(table, self._bus(number, table)) for number, table in enumerate(scenario.buses)]
@@ -189,7 +190,6 @@ class Simulator:
                 self.warnings.append(
                     f"meter {row.name}: not available: {', '.join(meter.unfilled)}; set them with show = {{ … }}"
                 )
-            self._meters[row.name] = meter
             devices.append((row.address, Device(meter, self.faults.of(row.name))))
         units = Units(table.name, devices, self._clock, self._log, seed=self.scenario.plant.seed)
         if isinstance(table, RtuTable):
@@ -264,7 +264,6 @@ class Simulator:
             )
             if meter.unfilled:
                 self.warnings.append(f"meter {row.name}: it does not have: {', '.join(meter.unfilled)}")
-            self._meters[row.name] = meter
             devices.append((row.address, Device(meter, self.faults.of(row.name))))
         seed, line, others = self.scenario.plant.seed, table.line(), table.disturbances()
         units = Units(table.name, devices, self._clock, self._log, seed=seed, means=means)

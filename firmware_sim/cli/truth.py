@@ -13,7 +13,6 @@ from pathlib import Path
 
 import click
 
-from firmware_sim.cli.every_point import Source, Values, seen, sources
 from firmware_sim.cli.refusals import refusing
 from firmware_sim.cli.times import milliseconds, moment
 from firmware_sim.cli.whole_file import whole_file
@@ -22,6 +21,7 @@ from firmware_sim.meters.armed import Armed, Faults
 from firmware_sim.meters.packing import Value
 from firmware_sim.meters.scaling import in_digits
 from firmware_sim.plant.model import Plant, PlantSpec
+from firmware_sim.scenario.every_point import Source, Values, seen, sources
 from firmware_sim.scenario.load import Scenario, load_scenario
 from gateway.devices.profile import ProfileError
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
 from firmware_sim.clock import SimClock
 from firmware_sim.control.server import refusal
 from firmware_sim.meters.armed import Faults, Order, Standing
-from firmware_sim.meters.register_image import Reply
-from firmware_sim.meters.register_map import MeterSpec
 from firmware_sim.scenario.complaints import Unfit, explained, nearest
+from firmware_sim.scenario.every_point import EveryPoint
 from firmware_sim.scenario.faults import PORT_GONE, Places, ordered
 from firmware_sim.scenario.table import Positive, Table
 
@@ -54,15 +53,6 @@ class TruthTable(Table):
     t_ms: int | None = None
 
 
-class Shown(Protocol):
-    """A meter that can be asked what it would show without faults."""
-
-    spec: MeterSpec
-
-    def points(self, t_ms: int) -> Reply:
-        """Every point at a moment of the plant's time."""
-
-
 class Requests:
     """What a control socket answers.
 
@@ -72,7 +62,7 @@ class Requests:
         clock: the plant's.
         state: gives what ``status`` says beside the faults.
         note: writes a line of the log.
-        meters: by name those that are asked; more may come in later.
+        meters: what each would show without faults.
     """
 
     def __init__(
@@ -82,7 +72,7 @@ class Requests:
         clock: SimClock,
         state: Callable[[], Mapping[str, Any]],
         note: Note,
-        meters: Mapping[str, Shown],
+        meters: EveryPoint,
     ) -> None:
         self._faults, self._places, self._clock, self._state, self._note = faults, places, clock, state, note
         self._meters = meters
@@ -165,24 +155,20 @@ class Requests:
 
     def _truth(self, table: TruthTable) -> Mapping[str, Any]:
         if table.meter not in self._meters:
-            if table.meter in self._places.bus_of:
-                raise Unfit("meter", f"{table.meter} sends and is not asked", "take the values of its lines in the log")
             raise Unfit("meter", f"no such meter: {table.meter!r}", nearest(table.meter, self._meters))
-        meter, now = self._meters[table.meter], self._clock.now_ms()
+        source, now = self._meters[table.meter], self._clock.now_ms()
         at = table.at_ms if table.t_ms is None else self._clock.plant_ms_of(table.t_ms)
         if at is None or (table.t_ms is not None and now < at <= now + APART_MS * self._clock.speed):
             at = now
         if not 0 <= at <= now:
             when = f"{-at / 1000:g} s before the start" if at < 0 else f"{(at - now) / 1000:g} s ahead"
             raise Unfit("at", f"that is {when}", "ask for a moment between the start and now, in seconds of Unix time")
-        values = meter.points(at).values
+        values = source.shows(at)[table.meter].values
         if table.point not in values:
             problem = f"{table.meter} shows no such point: {table.point!r}"
             raise Unfit("point", problem, nearest(table.point, values))
-        value = values[table.point]
-        point = next(point for point in meter.spec.profile.points if point.name == table.point)
-        number = point.at.form != "text"
-        return {"value": value, "number": number, "unit": point.unit, "at_ms": at}
+        form = source.form(table.point)
+        return {"value": values[table.point], "number": form.is_number, "unit": form.unit, "at_ms": at}
 
     def _write(self, what: str, facts: object) -> None:
         self._note({"v": 2, "t_ms": self._clock.unix_ms(), "at_ms": self._clock.now_ms(), what: facts})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -88,15 +88,14 @@ class P1Meter:
         their units, and texts."""
         names = {str(meter.channel): meter.name for meter in self.spec.passed_on}
         found: dict[str, dict[str, str]] = {self.spec.name: {}, **{name: {} for name in names.values()}}
-        code = ""
-        for line in telegram.decode("ascii").split("\r\n"):
-            head, opening, _ = line.partition("(")
-            code = head or code  # in edition 2 a gas meter's value has a line of its own
-            number, star, _ = line[line.rfind("(") + 1 :].rstrip(")").partition("*")
-            if opening:
-                name = names.get(code[2], self.spec.name)
-                found[name][code] = format(Decimal(number), "f") if star or not head else number
+        for code, text, unit in _read(telegram):
+            name = names.get(code[2], self.spec.name)
+            found[name][code] = text if unit is None else format(Decimal(text), "f")
         return found
+
+    def units(self, telegram: bytes) -> dict[str, str]:
+        """The units of the numbers in one of its telegrams, by code."""
+        return {code: unit for code, _, unit in _read(telegram) if unit is not None}
 
     def exact(self, t_ms: int) -> dict[str, dict[str, float]]:
         """What it measures by meter and code, in the units of its telegrams, before it is written in digits."""
@@ -170,6 +169,18 @@ class P1Meter:
             local = _time(read_ms)[:-1]
             return [*lines, f"{at}:24.3.0({local})(00)(60)(1)({at}:24.2.1)({unit})", f"({value:09.3f})"]
         return [*lines, f"{at}:{code}({_time(read_ms)})({value:09.3f}*{unit})"]
+
+
+def _read(telegram: bytes) -> Iterator[tuple[str, str, str | None]]:
+    """Codes and texts, with the unit of a number."""
+    code, before = "", ""
+    for line in telegram.decode("ascii").split("\r\n"):
+        head, opening, _ = line.partition("(")
+        code = head or code  # in edition 2 a gas meter's value has a line of its own, and its unit stands before
+        text, star, unit = line[line.rfind("(") + 1 :].rstrip(")").partition("*")
+        if opening:
+            yield code, text, unit if star else None if head else before
+        before = text
 
 
 def _whole_amps(code: int, amps: float) -> str:

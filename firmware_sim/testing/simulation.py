@@ -102,13 +102,14 @@ class Simulation:
 
         Args:
             meter: its name.
-            point: a point of its profile.
+            point: a point of its profile, of a P1 port a code (``1-0:1.8.1``), of a logger's realtime data a code with
+                what it is of (``a05001-Rtd``): its name in the log.
             at: a line of the log, for the moment of that request; Unix time in seconds; a datetime with its zone;
                 None: now.
 
         Returns:
-            An int or float as registers hold it, a Decimal where it is scaled, a text, or None where it has no
-            value: not available.
+            An int or float as registers hold it, a Decimal where it is scaled or written in digits, a text, or None
+            where it has no value: not available.
 
         Raises:
             SimError: no such meter or point, or a moment before the start or in the future.

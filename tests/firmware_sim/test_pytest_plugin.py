@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -51,6 +52,21 @@ source = "S"
 kind = { fc = 3, address = 0, type = "uint16", scale = -2, unit = "Hz", kind = "gauge" }
 odd = { fc = 3, address = 1, type = "uint16", kind = "status", not_available = [0xFFFF] }
 """
+
+
+PUSHING = {
+    "plant": {"seed": 5, "stack": {"fuel_kg_h": 900}},
+    "bus": [
+        {"name": "home", "type": "p1", "port": 0, "every_ms": 20, "meter": [
+            {"name": "p1", "address": "0-0", "energy_import_kwh": 7.0},
+            {"name": "gas", "address": "0-1", "kind": "gas", "start": 1.5},
+        ]},
+        {"name": "cems", "type": "hj212", "port": 1, "meter": [
+            {"name": "stack", "address": "1", "realtime_s": 1, "wants_answer": False},
+        ]},
+    ],
+}  # fmt: skip
+"""Meters that nobody asks."""
 
 
 def read(port: int, address: int, unit: int) -> float:
@@ -101,6 +117,24 @@ def test_a_simulator_ends_with_a_test_that_is_killed_and_loads_nothing_into_it(t
     while line.is_symlink() or socket.exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_the_truth_of_meters_that_send_unasked_is_what_their_lines_have(meterseal_sim: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as host:
+        sim = meterseal_sim(PUSHING, ports={"cems": host.getsockname()[1]})
+        dialled, _ = host.accept()
+        for meter in ("p1", "gas", "stack"):
+            sim.wait(meter, 1)
+            line = sim.log(meter)[-1]
+            found = {point: sim.truth(meter, point, at=line) for point in line["values"]}
+            assert {point: str(value) for point, value in found.items()} == line["values"]
+            numbers = {point for point, value in found.items() if isinstance(value, Decimal)}
+            assert numbers & {"1-0:2.8.1", "0-1:24.2.1", "a05001-Rtd"}
+            assert not numbers & {"0-0:1.0.0", "0-0:96.14.0", "0-1:24.1.0", "DataTime", "a05001-Flag"}
+        assert sim.truth("gas", "0-1:24.2.1") == Decimal("1.500")
+        with pytest.raises(SimError, match="did you mean '1-0:1"):
+            sim.truth("p1", "1-0:1.8.9")
+        dialled.close()
 
 
 def test_what_a_simulator_is_asked(meterseal_sim: Start, request: pytest.FixtureRequest, tmp_path: Path) -> None:
