@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import termios
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -112,7 +113,7 @@ class SerialWire:
                 timeout=0,
                 exclusive=True,
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, termios.error) as error:
             fix = "check the path, that you may use the port, and that no other program has it open"
             number = getattr(error, "errno", None)
             raise WireError(f"{self._path}: {os.strerror(number) if number else error}", fix) from None
@@ -133,7 +134,7 @@ class SerialWire:
             return answer
         except WireError:
             return None
-        except OSError:  # also that of pyserial: the adapter is gone
+        except (OSError, termios.error):  # of pyserial, too: the adapter is gone
             self.close()
             return None
 
@@ -153,7 +154,7 @@ class SerialWire:
 
     def close(self) -> None:
         if self._port is not None:
-            with suppress(OSError):
+            with suppress(OSError, termios.error):
                 self._port.close()
         self._port = None
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from firmware_sim.cli.app import main
 from firmware_sim.meters.pdu import Read
-from firmware_sim.recorded.client import Line, SerialWire
+from firmware_sim.recorded.client import Line, SerialWire, TcpWire, Wire
 from firmware_sim.recorded.recording import Recording, read_recording
 from tests.firmware_sim.sim_bench import Bench, running, scenario
 
@@ -78,6 +78,20 @@ def test_a_late_answer_is_never_taken_for_that_to_the_next_request(tmp_path: Pat
             assert [wire.ask(1, Read(4, address, 2), 0.2) for address in (0, 2)] == [None, None]
         finally:
             wire.close()
+
+
+def test_a_wire_that_is_gone_is_a_time_out_and_opened_again(tmp_path: Path) -> None:
+    with running(scenario(tmp_path)) as bench:
+        wires: list[tuple[Wire, Read]] = [
+            (SerialWire(str(bench.serial), Line(9600, "N", 1)), Read(4, 0, 2)),
+            (TcpWire(*bench.tcp), Read(3, 40000, 2)),
+        ]
+        assert None not in [wire.ask(1, read, 5) for wire, read in wires]
+    assert [wire.ask(1, read, 0.1) for wire, read in wires for _ in range(2)] == [None] * 4
+    with running(scenario(tmp_path)) as bench:
+        assert wires[0][0].ask(1, wires[0][1], 5) is not None
+    for wire, _ in wires:
+        wire.close()
 
 
 @pytest.mark.parametrize(
