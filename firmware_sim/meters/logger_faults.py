@@ -183,12 +183,54 @@ IMPOSSIBLE: Mapping[str, tuple[str, str]] = {
 """Why a kind that meters have is none of a logger, and what to use."""
 
 
+TELEGRAM_KINDS = (
+    "dead",
+    "lost",
+    "late",
+    "doubled",
+    "truncated",
+    "corrupted",
+    "glued",
+    "noise-before",
+    "lone-byte",
+    "split",
+    "damaged-crc",
+    "garbage",
+)
+"""The kinds of a telegram that a P1 port sends, beside those of every wire."""
+_UNASKED = "a P1 port is not asked, so that it answers nothing"
+NO_TELEGRAM: Mapping[str, tuple[str, str]] = {
+    **dict.fromkeys(("exception", "wrong-exception", "wrong-function", "wrong-di"), (_UNASKED, "use dead or lost")),
+    "reboots": (_UNASKED, "use power-cut"),
+    "shifted": (_UNASKED, "use late or doubled"),
+    "wrong-count": (_UNASKED, "use truncated"),
+    "wrong-byte-count": ("a telegram has no byte count", "use truncated or damaged-crc"),
+    "wrong-length": ("a telegram has no length", "use truncated or damaged-crc"),
+    "no-line-end": ("a telegram ends with its check value", "use truncated"),
+    "cut": ("a telegram is no TCP segment", "use split"),
+    "offline": ("a P1 port does not dial", "use port-gone, or dead"),
+    "faster": ("the interval of a P1 port is that of its edition", "set every_ms of the bus"),
+    "torn": ("a telegram has no registers", "use truncated"),
+    "swapped-words": ("a telegram has no registers", "move it to a meter on a Modbus bus"),
+    "wrong-unit": ("a telegram bears an equipment identifier, no unit", "use corrupted"),
+    "wrong-station": ("a telegram bears no station number", "move it to a logger on a bus of type hj212"),
+    "wrong-password": ("a telegram bears no password", "move it to a logger on a bus of type hj212"),
+    "stale-label": ("a telegram bears no label", "use late"),
+    "calibrating": ("a P1 port passes on no gas analyser", "use it on a gas analyser, or on a logger"),
+}
+"""Why another kind is none of a P1 port, and what to use."""
+_NOT_SHOWN = (
+    "the values in a telegram are those of the plant",
+    f"use one of {', '.join((*WIRE_KINDS, *TELEGRAM_KINDS))}",
+)
+
+
 def misfit(kind: str, bus_type: str) -> tuple[str, str] | None:
     """Why a fault cannot be on a bus of this type, with the fix; None where it can."""
     if kind in WIRE_KINDS:
         return None
     if bus_type == "p1":
-        return "a P1 port has no faults but those of its wire", f"use one of {', '.join(WIRE_KINDS)}, of the bus"
+        return None if kind in TELEGRAM_KINDS else NO_TELEGRAM.get(kind, _NOT_SHOWN)
     if bus_type == "hj212":
         return IMPOSSIBLE.get(kind)
     if kind in LOGGER_KINDS and kind not in KINDS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 KINDS = {"gas": ("003", "m3", 0.4), "water": ("007", "m3", 0.02), "heat": ("004", "GJ", 0.05)}
 """Device type, unit, and how much of it flows in an hour."""
 READ_EVERY_MS = 300_000
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,25 @@ class P1Meter:
         for code, text, unit in _read(telegram):
             name = names.get(code[2], self.spec.name)
             found[name][code] = text if unit is None else format(Decimal(text), "f")
+        return found
+
+    def received(self, data: bytes, telegram: bytes) -> dict[str, dict[str, str]]:
+        """The readings that a right reader takes from the bytes that were sent of a telegram, by meter and code.
+
+        Those of a telegram that is whole; of a damaged one none, as its check value tells. Edition 2 has no check
+        value: there those of all lines that still have a code of the meter and a number in its unit.
+        """
+        right = self.values(telegram)
+        if telegram in data:
+            return right
+        found: dict[str, dict[str, str]] = {name: {} for name in right}
+        is_telegram = len(data) == len(telegram) and data.startswith(b"/") and data.count(b"!") == 1
+        if self.spec.edition > 2 or not is_telegram:
+            return found
+        units, names = self.units(telegram), {code: name for name, values in right.items() for code in values}
+        for code, text, unit in _read(data):
+            if code in names and unit == units.get(code) and (unit is None or _NUMBER.fullmatch(text)):
+                found[names[code]][code] = text if unit is None else format(Decimal(text), "f")
         return found
 
     def units(self, telegram: bytes) -> dict[str, str]:
@@ -174,7 +195,7 @@ class P1Meter:
 def _read(telegram: bytes) -> Iterator[tuple[str, str, str | None]]:
     """Codes and texts, with the unit of a number."""
     code, before = "", ""
-    for line in telegram.decode("ascii").split("\r\n"):
+    for line in telegram.decode("latin-1").split("\r\n"):
         head, opening, _ = line.partition("(")
         code = head or code  # in edition 2 a gas meter's value has a line of its own, and its unit stands before
         text, star, unit = line[line.rfind("(") + 1 :].rstrip(")").partition("*")

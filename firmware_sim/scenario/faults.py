@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Annotated, Any, TypeVar
@@ -20,7 +20,7 @@ from firmware_sim.scenario.complaints import Unfit, explained, nearest
 from firmware_sim.scenario.table import Positive, Table
 from gateway.devices.profile import Profile
 
-ONE_OF, PORT_GONE = "one-of", "port-gone"
+ONE_OF, PORT_GONE, DAMAGED_CRC = "one-of", "port-gone", "damaged-crc"
 ALL_KINDS: dict[str, type[Fault]] = {**KINDS, **VALUE_KINDS, **WIRE_KINDS, **LOGGER_KINDS}
 KNOWN = [*ALL_KINDS, ONE_OF]
 
@@ -57,13 +57,15 @@ class FaultTable(Table):
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where a fault can be: the type of each bus by its name, and the bus of each meter by its name, and what is known
-    of its points, and the wire of each bus; ``replayed``: the meters that show a recording."""
+    of its points, and the wire of each bus; ``replayed``: the meters that show a recording,
+    ``unchecked``: the P1 ports whose telegrams have no check value."""
 
     types: Mapping[str, str]
     bus_of: Mapping[str, str]
     traits: Mapping[str, Mapping[str, Trait]] = field(default_factory=dict)
     wires: Mapping[str, str] = field(default_factory=dict)
     replayed: frozenset[str] = frozenset()
+    unchecked: Collection[str] = ()
 
     def meters(self, bus: str) -> tuple[str, ...]:
         """The meters of a bus."""
@@ -138,6 +140,10 @@ def ordered(row: Mapping[str, Any], places: Places, *, texts: bool = False) -> O
         wire = places.wires.get(bus, "")
         if refusal := fault.impossible.get(bus_type) or fault.impossible.get(wire) or misfit(kind, bus_type):
             raise Unfit("kind", f"{kind}: {refusal[0]}", refusal[1])
+        if kind == DAMAGED_CRC and bus in places.unchecked:
+            raise Unfit(
+                "kind", f"{kind}: a telegram of edition 2, or of 7 data bits, has no check value", "use corrupted"
+            )
         if table.kind == ONE_OF and isinstance(fault, PowerCut | PortGone):
             raise Unfit(
                 "choice", f"{kind}: it lasts for a time, and strikes no single requests", "give it a table alone"
@@ -145,7 +151,7 @@ def ordered(row: Mapping[str, Any], places: Places, *, texts: bool = False) -> O
         if wrong := refused_times(fault, table.when(), table.count):
             raise Unfit(*wrong)
         if table.meter and (isinstance(fault, PortGone) or bus_type == "p1"):
-            raise Unfit("meter", f"{kind}: the port is that of all meters of a bus", f"use the bus: {bus}")
+            raise Unfit("meter", f"{kind}: port and telegram are those of all meters of a bus", f"use the bus: {bus}")
         for meter in meters:
             if meter in places.replayed and _changes_values(fault):
                 problem = f"{kind} of {meter}: it shows a recording, whose values no fault changes"

@@ -22,7 +22,7 @@ from firmware_sim.scenario.curve_files import curves_of
 from firmware_sim.scenario.dlt645_schema import Dlt645Table
 from firmware_sim.scenario.faults import Places, ordered, traits_of, traits_of_factors, wire_of
 from firmware_sim.scenario.hj212_schema import Hj212Table, StationTable
-from firmware_sim.scenario.p1_schema import P1MeterTable
+from firmware_sim.scenario.p1_schema import P1MeterTable, P1Table
 from firmware_sim.scenario.places import MeterRow, check_meters, check_plant
 from firmware_sim.scenario.plant_schema import PlantTable
 from firmware_sim.scenario.replays import recordings_of
@@ -153,7 +153,9 @@ class _Check:
                 traits[meter.name] = traits_of_factors(meter.codes())
         bus_of = {meter.name: bus.name for _, bus, meter in meters}
         wires = {bus.name: wire_of(bus.port, dials=isinstance(bus, Hj212Table)) for bus in file.bus}
-        places = Places({bus.name: bus.type for bus in file.bus}, bus_of, traits, wires, frozenset(recordings))
+        unchecked = [bus.name for bus in file.bus if isinstance(bus, P1Table) and not bus.is_checked]
+        types = {bus.name: bus.type for bus in file.bus}
+        places = Places(types, bus_of, traits, wires, frozenset(recordings), unchecked)
         faults = [self.fault(f"fault[{number}]", row, places) for number, row in enumerate(file.fault)]
         shown = "".join(f"\n{name} {recording.digest}" for name, recording in recordings.items())
         digest = hashlib.sha256(f"{self._text}\n{plant!r}{shown}".encode()).hexdigest()

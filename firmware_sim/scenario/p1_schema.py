@@ -63,6 +63,11 @@ class P1Table(BaseModel):
             raise ValueError(f'country = "{self.country}" is for edition = 5 alone')
         return self
 
+    @property
+    def is_checked(self) -> bool:
+        """Whether its telegrams have a check value that can be another."""
+        return self.edition > 2 and not self.seven_bits
+
     def spec(self) -> P1Spec:
         """The meter with those that it passes on."""
         main = next(meter for meter in self.meter if meter.address == MAIN_CHANNEL)

@@ -1,16 +1,21 @@
-"""P1 port that pushes its meter's telegrams: on a pseudo-terminal, or to whoever connects (a converter)."""
+"""P1 port that pushes its meter's telegrams: on a pseudo-terminal, or to whoever connects (a converter).
+
+Faults see the bytes as they are on the wire, with their parity. A port that still sends a telegram, in pieces, makes no
+other one meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from firmware_sim.clock import SimClock
-from firmware_sim.meters.answer_faults import Strike
+from firmware_sim.meters.answer_faults import Before, Strike
 from firmware_sim.meters.answers import Delivery
-from firmware_sim.meters.armed import Armed
+from firmware_sim.meters.armed import Armed, Choice
 from firmware_sim.meters.p1_meter import P1Meter
 from firmware_sim.wire.answer_log import AnswerLog, injected, untrue
 from firmware_sim.wire.ports import Listener
@@ -51,6 +56,7 @@ class P1Bus:
         self._connections: set[asyncio.StreamWriter] = set()
         self._listener: Listener | None = None
         self._faults, self._is_gone = faults, False
+        self._before, self._free_s, self._timers = Before(), 0.0, set[asyncio.TimerHandle]()
         self.sent = 0
 
     async def open(self) -> None:
@@ -74,6 +80,10 @@ class P1Bus:
     def go(self) -> None:
         """Take the link away, or refuse, and hang up on everybody."""
         self._is_gone = True
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self._free_s = 0.0
         if self.tap is not None:
             self.tap.close()
         if self._listener is not None:
@@ -102,43 +112,84 @@ class P1Bus:
         self._connections.discard(writer)
         writer.transport.abort()
 
-    def _write_down(self, at_ms: int, text: bytes, delivery: Delivery, struck: Sequence[tuple[str, str]]) -> None:
-        """A line for each meter in a telegram; the bytes stand in that of the meter itself. ``struck``: kinds and ids
-        of faults."""
-        sent: dict[str, object] = {"sent": delivery.data.hex()}
-        faults = {"faults": [kind for kind, _ in struck], **injected(name for _, name in struck)} if struck else {}
+    def _write_down(self, at_ms: int, text: bytes, data: bytes, struck: Sequence[tuple[Armed, Choice]]) -> None:
+        """A line for each meter in a telegram; the bytes, without parity, stand in that of the meter itself."""
+        plain = bytes(byte & 0x7F for byte in data) if self._seven_bits else data
+        sent: dict[str, object] = {"sent": plain.hex()}
+        faults: dict[str, object] = {}
+        if struck:
+            ids = injected(armed.id for armed, _ in struck)
+            faults = {"faults": [choice.kind for _, choice in struck], **ids}
+        is_bare = self._seven_bits and self._on_wire(text) not in data  # parity tells that it is damaged
+        shown = self._meter.received(b"" if is_bare else plain, text)
         for name, values in self._meter.values(text).items():
             moment = {"t_ms": self._clock.unix_ms(), "at_ms": at_ms, "meter": name, "line": self._name}
-            shown = values if delivery.data == text else {}
-            self._log.write_entry({**moment, **sent, "values": shown, **faults, **untrue(values, shown)})
+            line = {**moment, **sent, "values": shown[name], **faults, **untrue(values, shown[name])}
+            self._log.write_entry(line)
             sent = {}
 
     def _say(self, at_ms: int, text: bytes) -> None:
         """Send a telegram, as far as faults let it be sent."""
-        if self._is_gone:
+        if self._is_gone or asyncio.get_running_loop().time() < self._free_s:
             return
-        met = [(armed.id, *found) for armed in self._faults if (found := armed.strikes(at_ms))]
+        met = [(armed, *found) for armed in self._faults if (found := armed.strikes(at_ms))]
         if not all(choice.fault.hears(at_ms) for _, choice, _ in met):
             return
-        deliveries = [Delivery(0.0, text, {})]
+        data = self._on_wire(text)
+        deliveries = [Delivery(0.0, data, {})]
         for _, choice, rng in met:
-            deliveries = choice.fault.send(deliveries, Strike(rng))
+            deliveries = choice.fault.send(deliveries, Strike(rng, self._before))
+        self._before = Before(data=data)
+        struck = [(armed, choice) for armed, choice, _ in met]
         for delivery in (each.ended() for each in deliveries):
-            if delivery.data:
-                self._write_down(at_ms, text, delivery, [(choice.kind, name) for name, choice, _ in met])
-                self.sent += 1
-                self._write(delivery.data)
-            if delivery.ends_after is not None:
-                for writer in self._connections:
-                    writer.close()
+            if delivery.after_ms:
+                self._later(delivery.after_ms, partial(self._deliver, at_ms, text, delivery, struck))
+            else:
+                self._deliver(at_ms, text, delivery, struck)
 
-    def _write(self, text: bytes) -> None:
-        data = bytes(byte | byte.bit_count() % 2 << 7 for byte in text) if self._seven_bits else text
-        if self.tap is not None:
-            self.tap.carry(data)
-        for writer in self._connections:
-            if not writer.is_closing():
-                writer.write(data)
+    def _deliver(self, at_ms: int, text: bytes, delivery: Delivery, struck: Sequence[tuple[Armed, Choice]]) -> None:
+        """Send the bytes; what a fault has held back is not sent when it was cleared meanwhile."""
+        if delivery.after_ms and any(armed.cleared for armed, _ in struck):
+            return
+        if (wait_s := self._free_s - asyncio.get_running_loop().time()) > 0:
+            self._later(wait_s * 1000, partial(self._deliver, at_ms, text, delivery, struck))
+            return
+        data, size = delivery.data, delivery.piece or max(1, len(delivery.data))
+        if data:
+            self._write_down(at_ms, text, data, struck)
+            self.sent += 1
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        self._free_s = asyncio.get_running_loop().time() + max(0, len(pieces) - 1) * delivery.gap_ms / 1000
+        self._write(pieces, delivery.gap_ms, delivery.ends_after is not None)
+
+    def _write(self, pieces: list[bytes], gap_ms: float, ends: bool) -> None:
+        """Write the first piece now, and the others apart."""
+        now = pieces[:1] if gap_ms else pieces
+        for data in now:
+            if self.tap is not None:
+                self.tap.carry(data)
+            for writer in self._connections:
+                if not writer.is_closing():
+                    writer.write(data)
+        if left := pieces[len(now) :]:
+            self._later(gap_ms, partial(self._write, left, gap_ms, ends))
+        elif ends:
+            for writer in self._connections:
+                writer.close()
+
+    def _later(self, wait_ms: float, call: Callable[[], None]) -> None:
+        """Call it then, unless the port goes before."""
+
+        def due() -> None:
+            self._timers.discard(timer)
+            call()
+
+        timer = asyncio.get_running_loop().call_later(wait_ms / 1000, due)
+        self._timers.add(timer)
+
+    def _on_wire(self, text: bytes) -> bytes:
+        """With parity, where there is one."""
+        return bytes(byte | byte.bit_count() % 2 << 7 for byte in text) if self._seven_bits else text
 
     async def _push(self) -> None:
         loop = asyncio.get_running_loop()

@@ -53,6 +53,62 @@ def test_whoever_connects_gets_telegrams_with_a_right_check_value(tmp_path: Path
     assert [f"{Decimal(main['values'][c]):010.3f}*kWh".encode() for c in ("1-0:1.8.1", "1-0:2.8.1")] == shown
 
 
+GOOD = {
+    "doubled": "delay_ms = 1",
+    "late": "delay_ms = 1",
+    "glued": "",
+    "noise-before": "",
+    "lone-byte": "",
+    "split": "size = 90",
+}
+NONE = {"truncated": "missing = 9", "corrupted": "", "damaged-crc": "", "garbage": ""}
+
+
+@pytest.mark.parametrize("kind", [*GOOD, *NONE, "dead", "lost"])
+def test_the_log_has_what_a_reader_takes_from_a_telegram_that_a_fault_struck(tmp_path: Path, kind: str) -> None:
+    """The second telegram alone is struck; whatever comes is what the log says was sent."""
+
+    async def work() -> bytes:
+        log = AnswerLog(tmp_path / "log.jsonl")
+        fault = (
+            f'[[fault]]\nbus = "p1"\nkind = "{kind}"\nevery = 2\ncount = 1\n{GOOD.get(kind) or NONE.get(kind, "")}\n'
+        )
+        text = (GRID + GAS + fault).replace("every_ms = 20", "every_ms = 60")
+        simulator = Simulator(load_scenario(scenario(tmp_path, text)), folder=tmp_path, log=log)
+        await simulator.open()
+        where = simulator.ready()["lines"]["p1"]
+        reader, writer = await asyncio.open_connection(where["host"], where["port"])
+        came = b""
+        while came.count(b"/SIM5") < 4:
+            came += await reader.read(9999)
+        writer.close()
+        simulator.close()
+        log.close()
+        return came
+
+    came = asyncio.run(work())
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    mains = [line for line in lines if line["meter"] == "grid"]
+    assert came.rpartition(b"/SIM5")[0] in b"".join(bytes.fromhex(line["sent"]) for line in mains)
+    struck = [line for line in lines if line.get("faults")]
+    assert len(struck) == {"dead": 0, "lost": 0, "doubled": 4}.get(kind, 2)
+    for line in struck:
+        assert (line["faults"], line["injected"]) == ([kind], ["f1"])
+        assert bool(line["values"]) == ("true" not in line) == (kind in GOOD)
+        first = next(other for other in lines if other["meter"] == line["meter"])
+        assert {**line.get("true", {}), **line["values"]}.keys() == first["values"].keys()
+
+
+def test_a_damaged_telegram_of_edition_2_is_read_line_by_line() -> None:
+    meter = P1Meter(P1Spec(2, "SIM1", name="grid"), Plant(PlantSpec()), lambda t_ms: 1_790_000_000_000 + t_ms)
+    right = meter.telegram(0)
+    damaged = right.replace(b"1.8.1(000000.000*kWh)", b"1.8.1(000800.000*kWh)").replace(b"1-0:1.8.2", b"1-0:1.8.3")
+    found = meter.values(right)["grid"] | {"1-0:1.8.1": "800.000"}
+    del found["1-0:1.8.2"]
+    assert meter.received(damaged, right) == {"grid": found}
+    assert meter.received(right[:-3], right) == {"grid": {}}
+
+
 def test_a_gas_meter_of_edition_2_has_its_value_on_a_line_of_its_own() -> None:
     passed_on = PassedOn(1, "gas", "G1", 5.25, "gas")
     spec = P1Spec(2, "SIM1", passed_on=(passed_on,), name="grid")
@@ -69,7 +125,12 @@ def test_a_gas_meter_of_edition_2_has_its_value_on_a_line_of_its_own() -> None:
         (GRID.replace("0-0", "0-1"), "bus[0].meter[0]", "is for address"),
         (GRID + GAS.replace("0-1", "0-0"), "bus[0].meter[1]", "is for address"),
         (GRID + 'profile = "dsmr-5-electricity"\n', "bus[0].meter[0].profile", "unknown key"),
-        (GRID + '[[fault]]\nmeter = "grid"\nkind = "lost"\n', "fault[0].kind", "a P1 port has no faults"),
+        (GRID + '[[fault]]\nmeter = "grid"\nkind = "lost"\n', "fault[0].meter", "telegram are those of all meters"),
+        (
+            "edition = 2\n" + GRID + '[[fault]]\nbus = "p1"\nkind = "damaged-crc"\n',
+            "fault[0].kind",
+            "no check value",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_key(tmp_path: Path, text: str, key: str, problem: str) -> None:

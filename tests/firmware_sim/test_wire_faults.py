@@ -269,7 +269,9 @@ def _log(running: Running) -> list[dict[str, Any]]:
         ("p1-1", "power-cut", {}, "meter", "the bus: p1"),
         ("tcp", "power-cut", {"count": 3}, "count", "remove it"),
         ("tcp", "port-gone", {"share": 0.5}, "share", "remove it"),
-        ("p1", "late", {}, "kind", "power-cut"),
+        ("p1", "exception", {}, "kind", "use dead or lost"),
+        ("p1", "zero-counters", {}, "kind", "damaged-crc"),
+        ("p1-1", "late", {}, "meter", "the bus: p1"),
     ],
 )
 def test_what_a_wire_cannot_have_is_refused_with_the_reason(
