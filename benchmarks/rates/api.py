@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from array import array
+from contextlib import closing
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from gateway.records import PollResult, Timestamp
 from ledger_client.formats.senml import Reading, Value
 from tests.support.gateways.sites import make_site, table, tcp_buses
 from tests.support.gateways.weight import weigh
-from tests.support.processes import free_port
+from tests.support.processes import Server, free_port
 from tests.support.samples import Hands, Machine
 
 CLIENTS, VALUES, READINGS = 20, 10, 10_000
@@ -129,7 +130,11 @@ def _idle(folder: Path, count: int, runs: int) -> dict[str, Any]:
     _fill(loaded, meter, count)
     token, rounds = _token(loaded, "idle"), []
     command = [sys.executable, "-m", "gateway.cli", "readings", str(loaded.path), meter, "--format", "jsonl"]
-    with gateway_with_heart(loaded, folder / "late") as gateway:
+    gateway = Server(
+        "gateway", [sys.executable, "-m", "gateway.cli", "run", str(loaded.path)], "pages at", folder / "gateway.log"
+    )
+    with closing(gateway):
+        gateway.start()
         _taken(port, token, meter, 1)  # loads the API
         for _ in range(runs):
             api_s, lines = _taken(port, token, meter, count)

@@ -38,8 +38,8 @@ class StepList:
     def begin(self, store: Database) -> None:
         """Nothing is to be found before it begins."""
 
-    def portion(self, store: Database) -> bytes:
-        """All of it. Raises StoreError."""
+    def portion(self, store: Database, most_bytes: int) -> bytes:
+        """All of it: there are never many steps. Raises StoreError."""
         whole = charts_page.complete(self._facts, store, self._config.zone)
         text = io.StringIO(newline="")
         rows = csv.writer(text)

@@ -38,6 +38,10 @@ MOST = 16
 """Lists that are written at once; they are what waits for the thread."""
 AHEAD = 2
 """Portions of a list that are asked for ahead of their time: one is made, one waits, so that the thread never does."""
+PORTION_BYTES = 128 * 1024
+"""Length of a portion, about: what each client costs in memory."""
+ALONE_BYTES = 512 * 1024
+"""… of a list alone: one client may cost more, and each portion costs two changes of threads."""
 SEND_S = 10.0
 """Seconds in which a client has to take a portion."""
 PIECE = 256 * 1024
@@ -67,8 +71,8 @@ class Listing(Protocol[_D]):
         """Find what it is of. Raises GatewayError: what is answered in its place."""
         ...
 
-    def portion(self, store: _D) -> bytes:
-        """What comes next; b"" where there is nothing yet. Raises GatewayError: it ends here."""
+    def portion(self, store: _D, most_bytes: int) -> bytes:
+        """What comes next, about so many bytes; b"" where there is nothing yet. Raises GatewayError: it ends here."""
         ...
 
     @property
@@ -106,7 +110,7 @@ class Portions(Generic[D]):
 
             def begin(store: D) -> bytes:
                 listing.begin(store)
-                return listing.portion(store)
+                return listing.portion(store, PORTION_BYTES)
 
             first = await self.reader.call(begin)
         except BaseException:
@@ -165,7 +169,7 @@ class _Written(Response):
         """In the thread: the next portion, and whether it is the last one. None behind one that failed."""
         if self._listing.over or number > self._made:
             return b"", True
-        data = self._listing.portion(store)
+        data = self._listing.portion(store, ALONE_BYTES if self._portions.open == 1 else PORTION_BYTES)
         self._made += 1
         return data, self._listing.over
 

@@ -17,9 +17,7 @@ R = TypeVar("R")
 _D = TypeVar("_D", contravariant=True)
 
 PORTION: Final = 250
-"""Readings of a portion."""
-MOST_BYTES: Final = 128 * 1024
-"""… and how long it may be: readings of hundreds of values make more portions."""
+"""Readings of a portion at most."""
 
 
 class Source(Protocol[_D, R]):
@@ -69,12 +67,13 @@ class ReadingList(Generic[D, R]):
         self._source.begin(store)
         self._writer = make(self._file)
 
-    def portion(self, store: D) -> bytes:
-        """Up to ``PORTION`` readings, each written before the next one is looked at."""
+    def portion(self, store: D, most_bytes: int) -> bytes:
+        """Up to ``PORTION`` readings, each written before the next one is looked at; fewer where so many bytes are
+        written before."""
         assert self._writer is not None
         if not self._rows and not self._source.over:
             self._rows.extend(self._source.take(store, PORTION))
-        while self._rows and self._file.tell() < MOST_BYTES:
+        while self._rows and self._file.tell() < most_bytes:
             between_turns()
             reading = self._source.lines(self._rows.popleft())
             if reading is not None:

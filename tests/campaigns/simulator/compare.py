@@ -53,6 +53,7 @@ def run(seconds: float = 900.0, seed: int = 20261202) -> dict[str, Any]:
             "seconds": seconds,
             **{f"ours_{what}": gateway[what] for what in _SHOWN},
             "ours_wrong_by": gateway["wrong_by"],
+            "ours_unsaid_by": _unsaid(gateway),
             "standing_faithful": standing["faithful_flagged"] + standing["faithful_unflagged"],
             "standing_right": standing["right"],
             "standing_wrong": standing["wrong"],
@@ -127,6 +128,12 @@ def _compared(plant: Path, every_s: Mapping[str, int], readings: Path, *more: ob
     for example in done.facts["examples"]:
         print(readings.name, example, file=sys.stderr)
     return done.facts
+
+
+def _unsaid(facts: Mapping[str, Any]) -> dict[str, int]:
+    """What is missing and was not said, by meter and fault."""
+    rows = [(meter["meter"], row) for meter in facts["meters"] for row in meter["faults"]]
+    return {f"{meter} {row['fault']}": row["missing_unsaid"] for meter, row in rows if row["missing_unsaid"]}
 
 
 def _meter(facts: Mapping[str, Any], name: str) -> dict[str, int]:

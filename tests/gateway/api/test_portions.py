@@ -16,8 +16,8 @@ from typing import TypeVar, cast
 import pytest
 
 from gateway.api.exports import export
-from gateway.api.shapes.portions import Listing, Portions
-from gateway.api.shapes.reading_lists import MOST_BYTES, PORTION
+from gateway.api.shapes.portions import ALONE_BYTES, PORTION_BYTES, Listing, Portions
+from gateway.api.shapes.reading_lists import PORTION
 from gateway.config.model import Config
 from gateway.dashboard.asgi_server import Serving, listed
 from gateway.dashboard.auth.exposure import users_file
@@ -104,12 +104,14 @@ class Numbers:
     def __init__(self, name: str, made: list[str], portions: int, size: int, go: threading.Event) -> None:
         self.name, self.made, self.left, self.size, self.go = name, made, portions, size, go
         self.headers: Mapping[str, str] = {}
+        self.lengths = list[int]()
 
     def begin(self, store: Database) -> None:
         self.go.wait(30)
 
-    def portion(self, store: Database) -> bytes:
+    def portion(self, store: Database, most_bytes: int) -> bytes:
         self.made.append(self.name)
+        self.lengths.append(most_bytes)
         self.left -= 1
         return b"x" * self.size
 
@@ -195,11 +197,11 @@ def test_portions_are_made_in_turn_and_who_does_not_read_is_cut_off(loaded: Conf
 class Fails(Numbers):
     """Its third portion fails, the others would not; what follows is asked for before that is known."""
 
-    def portion(self, store: Database) -> bytes:
+    def portion(self, store: Database, most_bytes: int) -> bytes:
         if len(self.made) == 2:
             self.made.append("failed")
             raise Declined(Message("lists-too-many", most=1))
-        return super().portion(store)
+        return super().portion(store, most_bytes)
 
 
 def test_nothing_is_made_behind_a_portion_that_failed(loaded: Config) -> None:
@@ -216,6 +218,29 @@ def test_nothing_is_made_behind_a_portion_that_failed(loaded: Config) -> None:
 
     asyncio.run(test())
     assert made == ["made", "made", "failed"]
+
+
+def test_portions_are_long_where_a_list_is_alone(loaded: Config) -> None:
+    go, lists = threading.Event(), list[Numbers]()
+
+    def view(asked: Asked) -> Listing[Database]:
+        lists.append(Numbers(asked.path, [], 4, 1000, go))
+        return cast(Listing[Database], lists[-1])
+
+    async def test() -> None:
+        async with serving(loaded, {f"/{name}": view for name in "ab"}) as (guest, portions):
+            both = [await guest.send("GET", f"/{name}") for name in "ab"]
+            await until(lambda: portions.open == 2)
+            go.set()
+            for reader, _ in both:
+                await body_of(reader)
+            await until(lambda: portions.open == 0)
+            reader, _ = await guest.send("GET", "/a")
+            await body_of(reader)
+
+    asyncio.run(test())
+    assert [one.lengths[:2] for one in lists[:2]] == [[PORTION_BYTES] * 2] * 2
+    assert lists[2].lengths == [PORTION_BYTES, *[ALONE_BYTES] * 3]
 
 
 def test_only_so_many_lists_are_written_at_once_and_a_logout_ends_one(loaded: Config) -> None:
@@ -261,7 +286,7 @@ def test_a_list_that_waits_for_its_client_holds_no_state_of_the_database(loaded:
 def portions_of(listing: Listing[Database], store: Database) -> Iterator[bytes]:
     listing.begin(store)
     while not listing.over:
-        yield listing.portion(store)
+        yield listing.portion(store, PORTION_BYTES)
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
@@ -298,6 +323,6 @@ def test_portions_of_long_readings_are_no_longer_than_others(tmp_path: Path) -> 
     found = list(portions_of(export(loaded, [("meter", METERS[0])], 0), hands.store))
     longest = 200 * 400
     assert len(found) == 10
-    assert max(map(len, found)) < MOST_BYTES + longest
+    assert max(map(len, found)) < PORTION_BYTES + longest
     assert b"".join(found).count(b"\n") == 1 + 1 + 30 * 200
     hands.end()

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.api.exports import export
+from gateway.api.shapes.portions import PORTION_BYTES
 from gateway.config.model import Config
 from gateway.dashboard.pages import charts_page
 from gateway.dashboard.pages.charts_page import ChartsFacts
@@ -155,7 +156,7 @@ def exported(loaded: Config, store: Database, *query: tuple[str, str]) -> list[d
     """The rows of an export of steps."""
     listing = export(loaded, [("form", "steps"), *query], END_MS)
     listing.begin(store)
-    return list(csv.DictReader(io.StringIO(listing.portion(store).decode())))
+    return list(csv.DictReader(io.StringIO(listing.portion(store, PORTION_BYTES).decode())))
 
 
 def test_exported_steps_are_those_of_the_chart_and_what_is_not_known_is_no_zero(
