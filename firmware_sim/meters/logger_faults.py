@@ -196,6 +196,11 @@ TELEGRAM_KINDS = (
     "split",
     "damaged-crc",
     "garbage",
+    "cached",
+    "slow-update",
+    "frozen",
+    "stuck-clock",
+    "zero-counters",
 )
 """The kinds of a telegram that a P1 port sends, beside those of every wire."""
 _UNASKED = "a P1 port is not asked, so that it answers nothing"
@@ -220,7 +225,7 @@ NO_TELEGRAM: Mapping[str, tuple[str, str]] = {
 }
 """Why another kind is none of a P1 port, and what to use."""
 _NOT_SHOWN = (
-    "the values in a telegram are those of the plant",
+    "the values in a telegram are those of the plant, now or earlier",
     f"use one of {', '.join((*WIRE_KINDS, *TELEGRAM_KINDS))}",
 )
 

@@ -11,6 +11,8 @@ from decimal import Decimal
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
+from firmware_sim.meters.answers import Alter
+from firmware_sim.meters.packing import Cell
 from firmware_sim.plant.model import Plant
 from firmware_sim.plant.signals import total
 from firmware_sim.plant.state import Flow, State
@@ -21,6 +23,8 @@ AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 KINDS = {"gas": ("003", "m3", 0.4), "water": ("007", "m3", 0.02), "heat": ("004", "GJ", 0.05)}
 """Device type, unit, and how much of it flows in an hour."""
 READ_EVERY_MS = 300_000
+_COUNTER = re.compile(r"|1-0:[12]\.8\.[0-9]|0-[0-9]:24\.2\.[0-9]")
+"""Codes of counters; in edition 2 the line of a gas meter's value has none."""
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
@@ -69,8 +73,8 @@ class P1Meter:
     def __init__(self, spec: P1Spec, plant: Plant, unix_ms: Callable[[int], int]) -> None:
         self.spec, self._plant, self._unix_ms = spec, plant, unix_ms
 
-    def telegram(self, t_ms: int) -> bytes:
-        """What it sends at that moment."""
+    def telegram(self, t_ms: int, alter: Alter | None = None) -> bytes:
+        """What it sends at that moment; ``alter`` changes what clock and counters show."""
         edition, now_ms = self.spec.edition, self._unix_ms(t_ms)
         lines = ["/SIM5\\METERSEAL-SIM", ""]
         if edition > 2:
@@ -82,6 +86,8 @@ class P1Meter:
         lines += self._measured(t_ms)
         for meter in self.spec.passed_on:
             lines += self._passed_on(meter, t_ms)
+        if alter is not None:
+            lines = [_altered(line, alter) for line in lines]
         text = "".join(f"{line}\r\n" for line in lines).encode() + b"!"
         return text + (b"\r\n" if edition == 2 else b"%04X\r\n" % checksum(text))
 
@@ -190,6 +196,19 @@ class P1Meter:
             local = _time(read_ms)[:-1]
             return [*lines, f"{at}:24.3.0({local})(00)(60)(1)({at}:24.2.1)({unit})", f"({value:09.3f})"]
         return [*lines, f"{at}:{code}({_time(read_ms)})({value:09.3f}*{unit})"]
+
+
+def _altered(line: str, alter: Alter) -> str:
+    """A line as it stands where ``alter`` changes it, with as many digits."""
+    code, opening, rest = line.partition("(")
+    kind = "clock" if code == CLOCK else "counter" if _COUNTER.fullmatch(code) else ""
+    if not opening or not kind:
+        return line
+    at = rest.rfind("(") + 1
+    text, mark, unit = re.split(r"([*)])", rest[at:], maxsplit=1)
+    shown = alter.value(Cell(name=code, fc=0, address=0, registers=0, type="string", kind=kind), text)
+    digits = shown if isinstance(shown, str) else re.sub("[0-9]", "0", text)
+    return f"{code}({rest[:at]}{digits}{mark}{unit}"
 
 
 def _read(telegram: bytes) -> Iterator[tuple[str, str, str | None]]:

@@ -162,7 +162,7 @@ class Telegrams:
         return {name: {c: v for c, v in found[name].items() if c in self._codes[name]} for name in self.names}
 
     def shows(self, t_ms: int, alter: Alter | None = None) -> Mapping[str, Reply]:
-        texts = self._meter.values(self._meter.telegram(t_ms))
+        texts = self._meter.values(self._meter.telegram(t_ms, alter))
         return {name: Reply((), dict(values)) for name, values in texts.items()}
 
     def sleeps_at(self, t_ms: int) -> bool:

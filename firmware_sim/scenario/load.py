@@ -154,8 +154,9 @@ class _Check:
         bus_of = {meter.name: bus.name for _, bus, meter in meters}
         wires = {bus.name: wire_of(bus.port, dials=isinstance(bus, Hj212Table)) for bus in file.bus}
         unchecked = [bus.name for bus in file.bus if isinstance(bus, P1Table) and not bus.is_checked]
+        clockless = [bus.name for bus in file.bus if isinstance(bus, P1Table) and bus.edition == 2]
         types = {bus.name: bus.type for bus in file.bus}
-        places = Places(types, bus_of, traits, wires, frozenset(recordings), unchecked)
+        places = Places(types, bus_of, traits, wires, frozenset(recordings), unchecked, clockless)
         faults = [self.fault(f"fault[{number}]", row, places) for number, row in enumerate(file.fault)]
         shown = "".join(f"\n{name} {recording.digest}" for name, recording in recordings.items())
         digest = hashlib.sha256(f"{self._text}\n{plant!r}{shown}".encode()).hexdigest()

@@ -11,15 +11,26 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from firmware_sim.clock import SimClock
-from firmware_sim.meters.answer_faults import Before, Strike
+from firmware_sim.meters.answer_faults import Before, Fault, Strike
 from firmware_sim.meters.answers import Delivery
 from firmware_sim.meters.armed import Armed, Choice
+from firmware_sim.meters.device import Changes, looking
 from firmware_sim.meters.p1_meter import P1Meter
+from firmware_sim.meters.register_image import Reply
 from firmware_sim.wire.answer_log import AnswerLog, injected, untrue
 from firmware_sim.wire.ports import Listener
 from firmware_sim.wire.tap import Tap
+
+
+class Telegram(NamedTuple):
+    """What is sent, the moment that it was made at, and what would be sent without faults."""
+
+    at_ms: int
+    text: bytes
+    true: bytes
 
 
 class P1Bus:
@@ -112,7 +123,7 @@ class P1Bus:
         self._connections.discard(writer)
         writer.transport.abort()
 
-    def _write_down(self, at_ms: int, text: bytes, data: bytes, struck: Sequence[tuple[Armed, Choice]]) -> None:
+    def _write_down(self, telegram: Telegram, data: bytes, struck: Sequence[tuple[Armed, Choice]]) -> None:
         """A line for each meter in a telegram; the bytes, without parity, stand in that of the meter itself."""
         plain = bytes(byte & 0x7F for byte in data) if self._seven_bits else data
         sent: dict[str, object] = {"sent": plain.hex()}
@@ -120,9 +131,10 @@ class P1Bus:
         if struck:
             ids = injected(armed.id for armed, _ in struck)
             faults = {"faults": [choice.kind for _, choice in struck], **ids}
+        at_ms, text, true = telegram
         is_bare = self._seven_bits and self._on_wire(text) not in data  # parity tells that it is damaged
         shown = self._meter.received(b"" if is_bare else plain, text)
-        for name, values in self._meter.values(text).items():
+        for name, values in self._meter.values(true).items():
             moment = {"t_ms": self._clock.unix_ms(), "at_ms": at_ms, "meter": name, "line": self._name}
             line = {**moment, **sent, "values": shown[name], **faults, **untrue(values, shown[name])}
             self._log.write_entry(line)
@@ -135,7 +147,11 @@ class P1Bus:
         met = [(armed, *found) for armed in self._faults if (found := armed.strikes(at_ms))]
         if not all(choice.fault.hears(at_ms) for _, choice, _ in met):
             return
-        data = self._on_wire(text)
+        if faults := [choice.fault for _, choice, _ in met]:
+            telegram = Telegram(at_ms, self._shown(at_ms, faults), text)
+        else:
+            telegram = Telegram(at_ms, text, text)
+        data = self._on_wire(telegram.text)
         deliveries = [Delivery(0.0, data, {})]
         for _, choice, rng in met:
             deliveries = choice.fault.send(deliveries, Strike(rng, self._before))
@@ -143,20 +159,28 @@ class P1Bus:
         struck = [(armed, choice) for armed, choice, _ in met]
         for delivery in (each.ended() for each in deliveries):
             if delivery.after_ms:
-                self._later(delivery.after_ms, partial(self._deliver, at_ms, text, delivery, struck))
+                self._later(delivery.after_ms, partial(self._deliver, telegram, delivery, struck))
             else:
-                self._deliver(at_ms, text, delivery, struck)
+                self._deliver(telegram, delivery, struck)
 
-    def _deliver(self, at_ms: int, text: bytes, delivery: Delivery, struck: Sequence[tuple[Armed, Choice]]) -> None:
+    def _shown(self, at_ms: int, faults: Sequence[Fault]) -> bytes:
+        """A telegram where these faults struck."""
+
+        def now(t_ms: int) -> Reply:
+            return Reply(tuple(self._meter.telegram(t_ms, Changes(faults, t_ms))), {})
+
+        return bytes(looking(faults, now)(at_ms).registers)
+
+    def _deliver(self, telegram: Telegram, delivery: Delivery, struck: Sequence[tuple[Armed, Choice]]) -> None:
         """Send the bytes; what a fault has held back is not sent when it was cleared meanwhile."""
         if delivery.after_ms and any(armed.cleared for armed, _ in struck):
             return
         if (wait_s := self._free_s - asyncio.get_running_loop().time()) > 0:
-            self._later(wait_s * 1000, partial(self._deliver, at_ms, text, delivery, struck))
+            self._later(wait_s * 1000, partial(self._deliver, telegram, delivery, struck))
             return
         data, size = delivery.data, delivery.piece or max(1, len(delivery.data))
         if data:
-            self._write_down(at_ms, text, data, struck)
+            self._write_down(telegram, data, struck)
             self.sent += 1
         pieces = [data[at : at + size] for at in range(0, len(data), size)]
         self._free_s = asyncio.get_running_loop().time() + max(0, len(pieces) - 1) * delivery.gap_ms / 1000

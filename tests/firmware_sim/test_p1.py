@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from firmware_sim.cli.run import Simulator
+from firmware_sim.cli.truth import rows
 from firmware_sim.errors import ScenarioError
 from firmware_sim.meters.p1_meter import P1Meter, P1Spec, PassedOn, checksum
 from firmware_sim.plant.model import Plant, PlantSpec
@@ -61,10 +62,11 @@ GOOD = {
     "lone-byte": "",
     "split": "size = 90",
 }
+SHOWS = ("zero-counters", "frozen")
 NONE = {"truncated": "missing = 9", "corrupted": "", "damaged-crc": "", "garbage": ""}
 
 
-@pytest.mark.parametrize("kind", [*GOOD, *NONE, "dead", "lost"])
+@pytest.mark.parametrize("kind", [*GOOD, *NONE, *SHOWS, "dead", "lost"])
 def test_the_log_has_what_a_reader_takes_from_a_telegram_that_a_fault_struck(tmp_path: Path, kind: str) -> None:
     """The second telegram alone is struck; whatever comes is what the log says was sent."""
 
@@ -94,9 +96,34 @@ def test_the_log_has_what_a_reader_takes_from_a_telegram_that_a_fault_struck(tmp
     assert len(struck) == {"dead": 0, "lost": 0, "doubled": 4}.get(kind, 2)
     for line in struck:
         assert (line["faults"], line["injected"]) == ([kind], ["f1"])
-        assert bool(line["values"]) == ("true" not in line) == (kind in GOOD)
+        assert bool(line["values"]) == (kind in GOOD or kind in SHOWS)
+        assert kind in SHOWS or bool(line["values"]) == ("true" not in line)
         first = next(other for other in lines if other["meter"] == line["meter"])
         assert {**line.get("true", {}), **line["values"]}.keys() == first["values"].keys()
+
+
+@pytest.mark.parametrize(
+    ("kind", "differ"),
+    [
+        ("zero-counters", {"1-0:1.8.1", "0-1:24.2.1"}),
+        ("stuck-clock", {"0-0:1.0.0"}),
+        ("cached", {"0-0:1.0.0", "1-0:1.8.1", "1-0:1.7.0"}),
+        ("frozen", {"0-0:1.0.0", "1-0:1.8.1", "1-0:1.7.0"}),
+    ],
+)
+def test_what_a_telegram_shows_under_a_fault_stands_beside_what_is_true(
+    tmp_path: Path, kind: str, differ: set[str]
+) -> None:
+    (folder := tmp_path / kind).mkdir()
+    load = GRID.replace('"0-0"', '"0-0"\nmeasures = "load"\nenergy_import_kwh = 5') + GAS + "start = 3\n"
+    text = f'{load}[plant]\nstart = "2026-06-21T04:00+02:00"\n[[fault]]\nbus = "p1"\nkind = "{kind}"\n'
+    found = list(rows(load_scenario(scenario(folder, text)), 240_000, 120_000))
+    last = {row[3]: row[5:] for row in found if row[1] == 240_000}
+    changed = {code for code, (true, shown) in last.items() if true != shown}
+    assert changed >= differ
+    assert len(changed) == len(differ) or kind in ("cached", "frozen")
+    if kind == "zero-counters":
+        assert {last[code][1] for code in differ} == {"0.000"}
 
 
 def test_a_damaged_telegram_of_edition_2_is_read_line_by_line() -> None:
@@ -131,6 +158,7 @@ def test_a_gas_meter_of_edition_2_has_its_value_on_a_line_of_its_own() -> None:
             "fault[0].kind",
             "no check value",
         ),
+        ("edition = 2\n" + GRID + '[[fault]]\nbus = "p1"\nkind = "stuck-clock"\n', "fault[0].kind", "no date"),
     ],
 )
 def test_a_mistake_is_named_with_its_key(tmp_path: Path, text: str, key: str, problem: str) -> None:

@@ -270,7 +270,7 @@ def _log(running: Running) -> list[dict[str, Any]]:
         ("tcp", "power-cut", {"count": 3}, "count", "remove it"),
         ("tcp", "port-gone", {"share": 0.5}, "share", "remove it"),
         ("p1", "exception", {}, "kind", "use dead or lost"),
-        ("p1", "zero-counters", {}, "kind", "damaged-crc"),
+        ("p1", "drift", {}, "kind", "damaged-crc"),
         ("p1-1", "late", {}, "meter", "the bus: p1"),
     ],
 )
