@@ -201,6 +201,7 @@ TELEGRAM_KINDS = (
     "frozen",
     "stuck-clock",
     "zero-counters",
+    "other-serial",
 )
 """The kinds of a telegram that a P1 port sends, beside those of every wire."""
 _UNASKED = "a P1 port is not asked, so that it answers nothing"

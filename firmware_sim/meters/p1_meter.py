@@ -25,6 +25,9 @@ KINDS = {"gas": ("003", "m3", 0.4), "water": ("007", "m3", 0.02), "heat": ("004"
 READ_EVERY_MS = 300_000
 _COUNTER = re.compile(r"|1-0:[12]\.8\.[0-9]|0-[0-9]:24\.2\.[0-9]")
 """Codes of counters; in edition 2 the line of a gas meter's value has none."""
+MAIN_SERIAL, SERIAL = "0-0:96.1.1", "serial_number"
+"""Code of the meter's own equipment identifier, and its name for faults; those of others have their code as name."""
+_SERIAL = re.compile(r"0-[0-9]:96\.1\.[01]")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
@@ -55,6 +58,13 @@ class P1Spec:
     name: str = ""
     part: Fraction = Fraction(1)
     class_percent: float = 0.0
+
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        """The names for faults of the equipment identifiers in its telegrams."""
+        last = 1 if self.country == "be" else 0
+        others = [f"0-{meter.channel}:96.1.{last}" for meter in self.passed_on]
+        return (*([] if self.country == "at" else [SERIAL]), *others)
 
     def flow(self, state: State) -> Flow:
         """What it sees of the plant: its part, with its error."""
@@ -201,6 +211,11 @@ class P1Meter:
 def _altered(line: str, alter: Alter) -> str:
     """A line as it stands where ``alter`` changes it, with as many digits."""
     code, opening, rest = line.partition("(")
+    if _SERIAL.fullmatch(code):
+        name = SERIAL if code == MAIN_SERIAL else code
+        cell = Cell(name=name, fc=0, address=0, registers=0, type="string", kind="serial")
+        shown = alter.value(cell, bytes.fromhex(rest.rstrip(")")).decode())
+        return f"{code}({str(shown).encode().hex().upper()})"
     kind = "clock" if code == CLOCK else "counter" if _COUNTER.fullmatch(code) else ""
     if not opening or not kind:
         return line

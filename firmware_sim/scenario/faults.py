@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from firmware_sim.meters.answer_faults import KINDS, Fault, StuckClock, Trait
+from firmware_sim.meters.answer_faults import KINDS, Fault, OtherSerial, StuckClock, Trait
 from firmware_sim.meters.armed import Choice, Order, When
 from firmware_sim.meters.habits import shows
 from firmware_sim.meters.logger_faults import LOGGER_KINDS, misfit
@@ -59,7 +59,7 @@ class Places:
     """Where a fault can be: the type of each bus by its name, and the bus of each meter by its name, and what is known
     of its points, and the wire of each bus; ``replayed``: the meters that show a recording,
     ``unchecked``: the P1 ports whose telegrams have no check value, ``clockless``: no date
-    and time."""
+    and time, ``identifiers``: by P1 port the names of its equipment identifiers."""
 
     types: Mapping[str, str]
     bus_of: Mapping[str, str]
@@ -68,6 +68,7 @@ class Places:
     replayed: frozenset[str] = frozenset()
     unchecked: Collection[str] = ()
     clockless: Collection[str] = ()
+    identifiers: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def meters(self, bus: str) -> tuple[str, ...]:
         """The meters of a bus."""
@@ -142,6 +143,9 @@ def ordered(row: Mapping[str, Any], places: Places, *, texts: bool = False) -> O
         wire = places.wires.get(bus, "")
         if refusal := fault.impossible.get(bus_type) or fault.impossible.get(wire) or misfit(kind, bus_type):
             raise Unfit("kind", f"{kind}: {refusal[0]}", refusal[1])
+        known = places.identifiers.get(bus)
+        if isinstance(fault, OtherSerial) and known is not None and fault.point not in known:
+            raise Unfit("point", f"no equipment identifier: {fault.point!r}", nearest(fault.point, known))
         if isinstance(fault, StuckClock) and bus in places.clockless:
             raise Unfit("kind", f"{kind}: a telegram of edition 2 has no date and time", "use frozen")
         if kind == DAMAGED_CRC and bus in places.unchecked:

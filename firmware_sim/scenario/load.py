@@ -153,10 +153,17 @@ class _Check:
                 traits[meter.name] = traits_of_factors(meter.codes())
         bus_of = {meter.name: bus.name for _, bus, meter in meters}
         wires = {bus.name: wire_of(bus.port, dials=isinstance(bus, Hj212Table)) for bus in file.bus}
-        unchecked = [bus.name for bus in file.bus if isinstance(bus, P1Table) and not bus.is_checked]
-        clockless = [bus.name for bus in file.bus if isinstance(bus, P1Table) and bus.edition == 2]
-        types = {bus.name: bus.type for bus in file.bus}
-        places = Places(types, bus_of, traits, wires, frozenset(recordings), unchecked, clockless)
+        p1 = [bus for bus in file.bus if isinstance(bus, P1Table)]
+        places = Places(
+            {bus.name: bus.type for bus in file.bus},
+            bus_of,
+            traits,
+            wires,
+            frozenset(recordings),
+            unchecked=[bus.name for bus in p1 if not bus.is_checked],
+            clockless=[bus.name for bus in p1 if bus.edition == 2],
+            identifiers={bus.name: bus.spec().identifiers for bus in p1},
+        )
         faults = [self.fault(f"fault[{number}]", row, places) for number, row in enumerate(file.fault)]
         shown = "".join(f"\n{name} {recording.digest}" for name, recording in recordings.items())
         digest = hashlib.sha256(f"{self._text}\n{plant!r}{shown}".encode()).hexdigest()

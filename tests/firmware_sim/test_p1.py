@@ -107,6 +107,8 @@ def test_the_log_has_what_a_reader_takes_from_a_telegram_that_a_fault_struck(tmp
     [
         ("zero-counters", {"1-0:1.8.1", "0-1:24.2.1"}),
         ("stuck-clock", {"0-0:1.0.0"}),
+        ('other-serial"\nserial = "B2', {"0-0:96.1.1"}),
+        ('other-serial"\nserial = "B2"\npoint = "0-1:96.1.0', {"0-1:96.1.0"}),
         ("cached", {"0-0:1.0.0", "1-0:1.8.1", "1-0:1.7.0"}),
         ("frozen", {"0-0:1.0.0", "1-0:1.8.1", "1-0:1.7.0"}),
     ],
@@ -114,14 +116,15 @@ def test_the_log_has_what_a_reader_takes_from_a_telegram_that_a_fault_struck(tmp
 def test_what_a_telegram_shows_under_a_fault_stands_beside_what_is_true(
     tmp_path: Path, kind: str, differ: set[str]
 ) -> None:
-    (folder := tmp_path / kind).mkdir()
     load = GRID.replace('"0-0"', '"0-0"\nmeasures = "load"\nenergy_import_kwh = 5') + GAS + "start = 3\n"
     text = f'{load}[plant]\nstart = "2026-06-21T04:00+02:00"\n[[fault]]\nbus = "p1"\nkind = "{kind}"\n'
-    found = list(rows(load_scenario(scenario(folder, text)), 240_000, 120_000))
+    found = list(rows(load_scenario(scenario(tmp_path, text)), 240_000, 120_000))
     last = {row[3]: row[5:] for row in found if row[1] == 240_000}
     changed = {code for code, (true, shown) in last.items() if true != shown}
     assert changed >= differ
     assert len(changed) == len(differ) or kind in ("cached", "frozen")
+    if kind.startswith("other"):
+        assert bytes.fromhex(last[differ.pop()][1]) == b"B2"
     if kind == "zero-counters":
         assert {last[code][1] for code in differ} == {"0.000"}
 
@@ -159,6 +162,11 @@ def test_a_gas_meter_of_edition_2_has_its_value_on_a_line_of_its_own() -> None:
             "no check value",
         ),
         ("edition = 2\n" + GRID + '[[fault]]\nbus = "p1"\nkind = "stuck-clock"\n', "fault[0].kind", "no date"),
+        (
+            GRID + '[[fault]]\nbus = "p1"\nkind = "other-serial"\nserial = "1"\npoint = "0-1:96.1.0"\n',
+            "fault[0].point",
+            "no equipment identifier",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_key(tmp_path: Path, text: str, key: str, problem: str) -> None:
