@@ -129,7 +129,8 @@ def test_two_hundred_meters_are_found_filtered_and_light(many: tuple[str, ExitSt
         ]
         plain.page.fill("[name=find]", "meter-199")
         plain.page.select_option("[name=role]", "")
-        plain.page.get_by_role("button", name="Show").click()
+        with plain.page.expect_navigation():
+            plain.page.get_by_role("button", name="Show").click()
         assert [row.get_attribute("data-meter") for row in plain.page.locator("[data-meter]:visible").all()] == [
             "meter-199"
         ]

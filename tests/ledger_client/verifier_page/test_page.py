@@ -146,6 +146,7 @@ def test_a_bad_proof_says_where_it_stopped(browser: Browser, page: Path, given: 
 
 def test_the_keyboard_is_enough(browser: Browser, page: Path, given: dict[str, Path]) -> None:
     with opened(browser, page) as seen:
+        seen.page.on("filechooser", lambda chooser: None)  # keeps dialogs intercepted from one to the next
         for path in (given["good.mseal"], given["trust.toml"]):
             slot = "proof" if path.suffix == ".mseal" else "trust"
             for _ in range(10):
