@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from firmware_sim.compare.answers import NO_FAULT, SILENT, Answer, Survey
@@ -68,23 +69,19 @@ class _Near:
 
 @dataclass(slots=True)
 class _Recorded:
-    """A point of a meter in the readings: its polls, and what is missing by fault."""
+    """A point of a meter in the readings, and its polls; ``slots`` None: its period is not known."""
 
     slots: DueSlots | None
     of_ms: float
     last_ms: float | None = None
     last_value: str | None = None
     rows: int = 0
-    missing: Counter[str] = field(default_factory=Counter)
-    gap: str = NO_FAULT
 
     def read(self, near: _Near, time_ms: int, answer: Answer | None) -> None:
         """A reading that counts, of whatever value, and the answer that it is of, if any is."""
         of_ms = float(time_ms) if answer is None else answer.time_ms
-        if self.slots is not None and (missing := self.slots.read(time_ms)):
-            if missing > 0:
-                self.gap = near.fault_between(self.of_ms, of_ms)
-            self.missing[self.gap] += missing
+        if self.slots is not None:
+            self.slots.read(time_ms, lambda: near.fault_between(self.of_ms, of_ms))
         self.rows += 1
         self.last_ms, self.of_ms = time_ms, of_ms
 
@@ -255,12 +252,11 @@ class Judge:
             near = self._near.setdefault(meter, _Near())
             _, end_ms = self._survey.span_ms(meter) or (0.0, 0.0)
             if recorded.slots is not None:
-                if missing := recorded.slots.end(end_ms - self._within_ms):
-                    recorded.missing[near.fault_between(recorded.of_ms, end_ms)] += missing
-            elif (series := self._survey.meters.get(meter, {}).get(point)) is not None:
-                recorded.missing[NO_FAULT] += max(0, series.answers - recorded.rows)
+                recorded.slots.end(end_ms - self._within_ms, partial(near.fault_between, recorded.of_ms, end_ms))
             left = counted.get(meter, 0)
-            for fault, missing in sorted(recorded.missing.items(), key=lambda entry: (entry[0] == NO_FAULT, entry)):
+            for fault, missing in sorted(
+                self._missing(meter, point).items(), key=lambda entry: (entry[0] == NO_FAULT, entry)
+            ):
                 admitted = min(missing, left)
                 left -= admitted
                 tally = self._result.meter(meter).tally(fault)
@@ -269,7 +265,16 @@ class Judge:
 
     def missing_polls(self, meter: str) -> int:
         """The most that is missing of any of a meter's points."""
-        return max((sum(r.missing.values()) for (name, _), r in self._recorded.items() if name == meter), default=0)
+        found = (self._missing(*key).values() for key in self._recorded if key[0] == meter)
+        return max(map(sum, found), default=0)
+
+    def _missing(self, meter: str, point: str) -> Mapping[str, int]:
+        """Missed polls of a point by fault; without a period, answers that no reading is of."""
+        recorded = self._recorded[meter, point]
+        if recorded.slots is not None:
+            return recorded.slots.missing
+        series = self._survey.meters.get(meter, {}).get(point)
+        return {} if series is None else {NO_FAULT: max(0, series.answers - recorded.rows)}
 
     def points_recorded(self, meter: str) -> set[str]:
         """The points of a meter that stand in the readings."""

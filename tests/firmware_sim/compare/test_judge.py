@@ -105,6 +105,17 @@ def test_one_reading_too_few_is_missing_wherever_it_is_and_a_late_one_is_not(tmp
     assert counts(compared(tmp_path, LINES, rows))["missing_said"] == 1
 
 
+@pytest.mark.parametrize("first", [0.0, 0.5, 0.97])
+def test_polls_that_come_later_and_later_are_each_counted_once(tmp_path: Path, first: float) -> None:
+    """A line with too much to do: every second poll is missed, the others come at any time of their period. When one is
+    due nobody says, and the first may have been on time or late. The last one is not due before the end."""
+    read = [n for n in range(N) if n < 10 or n % 2 == 0]
+    times = {n: n + (first if n == 0 else 0.97 if n % 6 == 0 else 0.4 + n % 5 / 10) for n in read}
+    rows: list[Row] = [(times[n], "main", "power", power(n)) for n in read]
+    found = counts(compared(tmp_path, LINES, rows))
+    assert found == {"right": len(read), "missing_unsaid": N - len(read) - 1}
+
+
 def test_what_begins_late_or_ends_early_is_missing(tmp_path: Path) -> None:
     rows: list[Row] = [(n, "main", "power", power(n)) for n in range(5, N - 8)]
     assert 4 + 5 <= counts(compared(tmp_path, LINES, rows))["missing_unsaid"] <= 5 + 8
