@@ -21,8 +21,8 @@ gateway records. This page is made by a run, with a meter for each kind and each
 - **The client** is pymodbus 3.16 as its documentation has it, without retries: it asks, looks at `isError()`, and takes
   the registers for numbers. *True* is what the meter would have shown without the fault; *untrue* is any other number
   that the client takes for the answer, and nothing tells it.
-- **The gateway** reads once a second. *Untrue* is recorded as the meter sent it; *of an earlier answer* was true then;
-  *a mixture* of two moments never was. The flags (docs/readings.md) are those of some or all of these values, and a
+- **The gateway** reads once a second. *Untrue* is recorded as the meter sent it; *of an earlier answer* was true then.
+  The flags (docs/readings.md) are those of some or all of these values, and a
   value without one looks good. *Missed*: three polls in ten or more have no value, and the signed coverage
   record counts them with this reason (docs/formats.md). What follows a `timeout` is not listed: `backoff`,
   `no-shape` and `line-down`. Then events and alarms (docs/alarms.md) of the meter.

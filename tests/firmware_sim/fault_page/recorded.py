@@ -102,7 +102,7 @@ def _judged(case: Case, value: Value, time_ms: int, entries: Sequence[Mapping[st
         return "true"
     if any(_same(value.value, shown) for shown, _ in of_poll):
         return "untrue"
-    return "of an earlier answer" if any(_same(value.value, true) for _, _, true in near) else "a mixture"
+    return "of an earlier answer" if any(_same(value.value, true) for _, _, true in near) else "never sent"
 
 
 def _same(recorded: object, sent: object) -> bool:
