@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from gateway.records import PollResult, Timestamp
 from ledger_client.formats.senml import Reading, Value
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.support.audited import FAR_S, LEDGER, exported
 from tests.support.clock_history import FrailStore
 from tests.support.samples import Hands, Machine, site
@@ -37,7 +37,7 @@ import json, sys, time
 from pathlib import Path
 import ledger_client
 from ledger_client.audit.run import audit
-from ledger_client.verification.trust import parse_trust
+from ledger_client.verification.trust_file import parse_trust
 
 assert Path(ledger_client.__file__).is_relative_to(Path.cwd()), "another commit's"
 files, trusted = sorted(Path(sys.argv[1]).glob("*.mbatch")), parse_trust(Path(sys.argv[2]).read_text(), "trust.toml")

@@ -22,7 +22,7 @@ from gateway.messages.message import Message
 from gateway.messages.system_errors import os_error
 from gateway.web_settings import Web
 from ledger_client.transport.access import Access, is_loopback
-from ledger_client.verification.trust import quoted
+from ledger_client.verification.trust_text import quoted
 
 DAY_MS = 86_400_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")

@@ -10,7 +10,8 @@ from typing import Final
 from gateway.messages.message import Message
 from ledger_client import messages
 from ledger_client.errors import TrustFileError
-from ledger_client.verification.trust import Trust, load_trust
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_file import load_trust
 
 log = logging.getLogger("meterseal.control")
 

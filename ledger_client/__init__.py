@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from ledger_client.formats.record import Event as Event
     from ledger_client.formats.senml import Reading as Reading
     from ledger_client.verification.trust import Trust as Trust
-    from ledger_client.verification.trust import load_trust as load_trust
     from ledger_client.verification.trust_dates import demand_in_force as demand_in_force
+    from ledger_client.verification.trust_file import load_trust as load_trust
     from ledger_client.verification.verify import Verified as Verified
     from ledger_client.verification.verify import verify as verify
 else:
@@ -24,10 +24,10 @@ else:
             raise AttributeError(f"module 'ledger_client' has no attribute {name!r}")
         from ledger_client import errors
         from ledger_client.formats import record
-        from ledger_client.verification import trust, trust_dates
+        from ledger_client.verification import trust, trust_dates, trust_file
         from ledger_client.verification import verify as verification
 
-        for module in (errors, record, trust, trust_dates, verification):
+        for module in (errors, record, trust, trust_dates, trust_file, verification):
             if name in vars(module):
                 break
         globals()[name] = found = vars(module)[name]

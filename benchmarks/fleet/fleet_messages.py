@@ -9,7 +9,7 @@ from typing import NamedTuple
 from benchmarks.fleet.fleet_records import KINDS, Meter
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.feed_messages import FRAME, RECORDS, TOGETHER, encode_records, record_size, topic
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 
 
 class Made(NamedTuple):

@@ -18,7 +18,7 @@ from control_room.judging.judge import judge
 from control_room.store.connection import connect
 from control_room.store.incoming.portions import store
 from ledger_client.collector import seldom
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 
 
 def main(url: str, password_file: Path, trust_file: Path, messages_file: Path, portion: int) -> None:

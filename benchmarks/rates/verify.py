@@ -23,7 +23,9 @@ from ledger_client.formats.receipt import sign_receipt
 from ledger_client.formats.record import Claims, ReadingWriter, Record, parse_record, parse_strictly, record_hash
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.formats.statement import Range, Statement, id_text, sign_statement, statement_id
-from ledger_client.verification.trust import Trust, key_entry, parse_trust
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_file import parse_trust
+from ledger_client.verification.trust_text import key_entry
 from ledger_client.verification.verify import verify
 
 GATEWAY, LEDGER, METERS, VALUES = "bench", "bench-ledger", 10, 30

@@ -32,7 +32,7 @@ def init(
     from control_room.store import schema
     from control_room.store.connection import connect
     from ledger_client.durable_files import write_text
-    from ledger_client.verification.trust import load_trust
+    from ledger_client.verification.trust_file import load_trust
 
     path = folder / NAME
     there = path.exists()

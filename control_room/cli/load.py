@@ -29,8 +29,8 @@ def load(config_path: Path, files: tuple[Path, ...], as_json: bool) -> None:
     from ledger_client.errors import LedgerClientError
     from ledger_client.formats.batch_file import SUFFIX
     from ledger_client.verification.explain import clean
-    from ledger_client.verification.trust import load_trust
     from ledger_client.verification.trust_dates import demand_in_force
+    from ledger_client.verification.trust_file import load_trust
 
     settings = load_settings(config_path)
     trust = load_trust(settings.trust)

@@ -27,7 +27,8 @@ from ledger_client.formats.cose_key import PublicKey
 from ledger_client.text_file import NotText, text_of
 from ledger_client.times import rfc3339
 from ledger_client.transparency.policy.policy_file import with_lines
-from ledger_client.verification.trust import key_entry, load_trust, parse_trust
+from ledger_client.verification.trust_file import load_trust, parse_trust
+from ledger_client.verification.trust_text import key_entry
 
 GATEWAY_TOML = """\
 # Meterseal gateway. Paths are relative to this file. `meterseal check gateway.toml` validates it and starts nothing.

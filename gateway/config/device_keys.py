@@ -24,7 +24,9 @@ from ledger_client.durable_files import whole_file
 from ledger_client.enrolment.request import MAX_IDENTITY, MAX_RETIRED, Enrolment, MeterKey, RetiredKey, sign_request
 from ledger_client.errors import KeyFileError, TrustFileError
 from ledger_client.formats.cose_key import PrivateKey, Signer, load_private_key, save_private_key
-from ledger_client.verification.trust import Trust, key_entry, load_trust
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_file import load_trust
+from ledger_client.verification.trust_text import key_entry
 
 REQUEST_FILE = "gateway.enrol"
 _NO_KEY = ("key-file-not-pkcs8", "key-file-not-a-key", "key-file-algorithm")

@@ -40,7 +40,8 @@ from gateway.storage.files import RESERVE
 from gateway.verdicts import VERDICTS, verdict, worst
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.senml import Columns, Number, Reading
-from ledger_client.verification.trust import Trust, load_trust
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_file import load_trust
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STALE_AFTER = 3

@@ -18,8 +18,9 @@ from ledger_client.messages import Message
 from ledger_client.text_file import WrongText, duration_ms
 from ledger_client.times import rfc3339, span_in_words
 from ledger_client.verification.key_storage import held_in_words
-from ledger_client.verification.trust import Trust, load_trust
+from ledger_client.verification.trust import Trust
 from ledger_client.verification.trust_dates import demand_in_force
+from ledger_client.verification.trust_file import load_trust
 
 
 @click.group(context_settings=HELP)

@@ -17,7 +17,8 @@ from ledger_client.enrolment.party_request import PartyEnrolment, parse_any, sig
 from ledger_client.errors import LedgerClientError, VerificationError
 from ledger_client.formats.checks import MAX_BUNDLE, is_name
 from ledger_client.formats.cose_key import PrivateKey, PublicKey, base64url, load_private_key, save_private_key
-from ledger_client.verification.trust import PARTY_ROLES, key_entry
+from ledger_client.verification.trust import PARTY_ROLES
+from ledger_client.verification.trust_text import key_entry
 
 KEY: Final = "key.pem"
 NEXT_KEY: Final = "key.next.pem"

@@ -17,7 +17,9 @@ from ledger_client.formats.checks import MAX_BUNDLE
 from ledger_client.formats.cose_key import base64url
 from ledger_client.log_lines import printable
 from ledger_client.messages import Message
-from ledger_client.verification.trust import TrustKey, entry_of, load_trust, parse_trust, quoted
+from ledger_client.verification.trust import TrustKey
+from ledger_client.verification.trust_file import load_trust, parse_trust
+from ledger_client.verification.trust_text import entry_of, quoted
 
 
 def keys_of(path: Path) -> list[TrustKey]:

@@ -18,7 +18,9 @@ from ledger_client.transparency.policy.key_entries import owner
 from ledger_client.transparency.policy.key_list import Proven
 from ledger_client.transport.access import Access
 from ledger_client.verification.key_storage import held_in_words
-from ledger_client.verification.trust import Held, Trust, TrustKey, entry_of, moment, parse_trust, quoted
+from ledger_client.verification.trust import Held, Trust, TrustKey
+from ledger_client.verification.trust_file import parse_trust
+from ledger_client.verification.trust_text import entry_of, moment, quoted
 from ledger_client.verification.witnesses import LogKey, entries_of
 
 

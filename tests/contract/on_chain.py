@@ -20,7 +20,7 @@ from ledger_client.ledgers.evm.driver import EvmLedger
 from ledger_client.ledgers.evm.settings import EvmSettings
 from ledger_client.ledgers.interface import DriverNotes, Ledger, Notebook
 from ledger_client.transparency.ledger.admission import KEY_NOT_VALID, UNKNOWN_KEY
-from ledger_client.verification.trust import parse_trust
+from ledger_client.verification.trust_file import parse_trust
 from tests.contract.faults import Faults
 from tests.contract.stands import Stand
 from tests.contract.wire import NodeWire

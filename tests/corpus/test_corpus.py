@@ -9,8 +9,8 @@ import pytest
 
 from ledger_client.errors import STEPS, TrustFileError, VerificationError
 from ledger_client.formats.record import Record, parse_record, parse_strictly
-from ledger_client.verification.trust import load_trust
 from ledger_client.verification.trust_dates import demand_in_force
+from ledger_client.verification.trust_file import load_trust
 from ledger_client.verification.verify import verify
 from tests.corpus.cases import FOLDER, Case, cases
 from tests.corpus.making.writing import files

@@ -21,7 +21,9 @@ from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.receipt import INCLUSION, VDS_RFC9162_SHA256
 from ledger_client.formats.statement import detach_receipts, parse_statement
 from ledger_client.transport.wire import COSE, MAX_ENTRY, PROBLEM, encode_problem
-from ledger_client.verification.trust import Trust, key_entry, parse_trust
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_file import parse_trust
+from ledger_client.verification.trust_text import key_entry
 
 
 @dataclass(frozen=True, slots=True)

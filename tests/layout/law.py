@@ -441,7 +441,7 @@ WALLS = (
             "ledger_client.formats.batch_file",
             "ledger_client.formats.bundle",
             "ledger_client.formats.cose_key",
-            "ledger_client.verification.trust",
+            "ledger_client.verification.trust_file",
             "ledger_client.audit.files",
             "ledger_client.accounting.factors",
             "ledger_client.accounting.profiles",

@@ -20,8 +20,8 @@ import pytest
 
 from ledger_client.errors import TrustFileError, VerificationError
 from ledger_client.formats.senml import PRIMARY_UNITS, SECONDARY_UNITS
-from ledger_client.verification.trust import load_trust
 from ledger_client.verification.trust_dates import demand_in_force
+from ledger_client.verification.trust_file import load_trust
 from ledger_client.verification.verify import verify
 from tests.corpus.cases import cases
 from tests.oracle.mutants import Mutant, mutant

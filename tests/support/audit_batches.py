@@ -23,7 +23,8 @@ from ledger_client.formats.record import GATEWAY_ITSELF, Body, Coverage, Event, 
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.formats.statement import sign_statement, statement_id
 from ledger_client.recording_grid import Grid, due_by
-from ledger_client.verification.trust import Trust, key_entry
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_text import key_entry
 from tests.support.evidence import (
     EPOCH,
     GATEWAY,

@@ -14,7 +14,9 @@ from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.receipt import sign_receipt
 from ledger_client.formats.statement import id_text, statement_id
-from ledger_client.verification.trust import Trust, key_entry, parse_trust
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_file import parse_trust
+from ledger_client.verification.trust_text import key_entry
 
 LEDGER = PrivateKey.generate()
 FAR_S = 2_000_000_000

@@ -21,7 +21,7 @@ from ledger_client.formats.record import Coverage, Event, parse_record, record_h
 from ledger_client.formats.senml import Reading
 from ledger_client.formats.statement import Statement, parse_statement, statement_id
 from ledger_client.recording_grid import due_by
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from ledger_client.verification.vouching import check_receipt
 from tests.support.announced import check_announced, check_shapes, series_due
 from tests.support.taken import check_taken

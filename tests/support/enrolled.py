@@ -10,7 +10,7 @@ from ledger_client.formats.cose_key import EDDSA, PrivateKey
 from ledger_client.formats.statement import Range, Statement, sign_statement, statement_id
 from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
 from ledger_client.transparency.ledger.directory import LedgerDir
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 
 EPOCH = bytes(range(8))
 TIMES_MS = 1_700_000_000_000, 1_700_000_060_000

@@ -20,7 +20,9 @@ from ledger_client.formats.receipt import sign_receipt
 from ledger_client.formats.record import Body, Claims, Coverage, Event, Record, parse_record, record_hash, sign_record
 from ledger_client.formats.senml import Quality, Reading, Value
 from ledger_client.formats.statement import Range, Statement, id_text, sign_statement, statement_id
-from ledger_client.verification.trust import Trust, key_entry, parse_trust
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_file import parse_trust
+from ledger_client.verification.trust_text import key_entry
 from ledger_client.verification.verify import verify
 
 T0 = 1_795_000_000  # 2026-11-18T11:06:40Z: when the records below were made

@@ -24,7 +24,9 @@ from ledger_client.ledgers.interface import Ledger, Pending
 from ledger_client.ledgers.mqtt import MqttLedger
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.show import trust_entry
-from ledger_client.verification.trust import Trust, key_entry, parse_trust
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_file import parse_trust
+from ledger_client.verification.trust_text import key_entry
 from tests.support.enrolled import Gateway
 from tests.support.processes import BrokerServer, EmbeddedLedger, embedded_ledger, mosquitto
 from tests.support.stored_log import Stored, queries

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ledger_client.audit.run import audit
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from tests.campaigns.dishonest import dishonest
 from tests.campaigns.dishonest.dishonest_stage import Case, Objection
 from tests.campaigns.honest.honest_controls import CONTROLS, Place, by_chance, ended

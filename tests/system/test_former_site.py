@@ -24,7 +24,7 @@ from gateway.dashboard.auth.exposure import users_file
 from gateway.dashboard.shell.users import matches, read_users
 from gateway.storage.database import Database
 from ledger_client.formats.statement import parse_statement
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from tests.support.books import check_all_is_sealed, check_books
 from tests.support.commands import check_audit, gateway_command, ledger_command
 from tests.support.gateways.recount import check_summaries

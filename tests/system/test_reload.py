@@ -19,7 +19,7 @@ from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.record import Coverage, Event, parse_record
 from ledger_client.formats.senml import Quality, Reading
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.support.gateways.apart import apart
 from tests.support.processes import EmbeddedLedger, Server, embedded_ledger
 from tests.system.demo_site import Plant, close_books, make_site, plant, until

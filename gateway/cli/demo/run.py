@@ -35,7 +35,7 @@ from gateway.status.readings import ReadingValue, recorded_values
 from gateway.status.status import Status
 from gateway.storage.database import Database
 from ledger_client.errors import VerificationError
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from ledger_client.verification.verify import verify
 
 ANCHOR_WITHIN_S = 60.0

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import click
 
-from ledger_client.verification.trust import Trust, load_trust
+from ledger_client.verification.trust import Trust
 from ledger_client.verification.trust_dates import demand_in_force
+from ledger_client.verification.trust_file import load_trust
 
 _META: Final = "meterseal.expired-ok"
 

@@ -33,7 +33,7 @@ from ledger_client.tokens.token import Token, TokenSigner
 from ledger_client.tokens.uri import KeyUriError, TokenUri
 from ledger_client.transparency.policy.ledger_keys import LedgerKey, key_history
 from ledger_client.transport.access import CREDENTIALS, resolve
-from ledger_client.verification.trust import quoted
+from ledger_client.verification.trust_text import quoted
 
 KEY, NEXT_KEY, TOKEN_KEY, NEXT_TOKEN_KEY = "key.pem", "key.next.pem", "key.toml", "key.next.toml"
 REFUSED_PIN: Final = "pin-refused"

@@ -15,7 +15,7 @@ from ledger_client.errors import LedgerClientError
 from ledger_client.text_file import WrongText, text_of, toml_of
 from ledger_client.transparency.log.store import LogError
 from ledger_client.transport.access import CREDENTIALS, read_secret, resolve
-from ledger_client.verification.trust import quoted
+from ledger_client.verification.trust_text import quoted
 
 if TYPE_CHECKING:
     from ledger_client.transparency.log.postgresql_connection import Address

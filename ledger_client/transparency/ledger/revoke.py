@@ -11,7 +11,8 @@ from ledger_client.transparency.ledger.directory import policy_of
 from ledger_client.transparency.policy.key_entries import GATEWAY, owner
 from ledger_client.transparency.policy.policy_file import Policy, load_policy, parse_policy, with_lines, write_policy
 from ledger_client.transport.wire import id_to_text
-from ledger_client.verification.trust import TrustKey, quoted
+from ledger_client.verification.trust import TrustKey
+from ledger_client.verification.trust_text import quoted
 
 
 class RevokeError(LedgerClientError):

@@ -28,7 +28,7 @@ from ledger_client.transparency.ledger.held_key import (
 )
 from ledger_client.transparency.log.log import Log
 from ledger_client.transparency.policy.ledger_keys import LedgerKey, is_key_change, sign_key
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from ledger_client.verification.vouching import TOLERANCE_S
 
 

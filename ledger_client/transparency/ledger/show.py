@@ -13,7 +13,8 @@ from ledger_client.transparency.policy.key_entries import applied, changes_of, d
 from ledger_client.transparency.policy.ledger_keys import checkpoint_keys
 from ledger_client.transparency.policy.policy_file import load_policy
 from ledger_client.transport.wire import id_to_text
-from ledger_client.verification.trust import HARDWARE, TrustKey, key_entry
+from ledger_client.verification.trust import HARDWARE, TrustKey
+from ledger_client.verification.trust_text import key_entry
 
 
 def facts(folder: Path) -> dict[str, Any]:

@@ -20,7 +20,9 @@ from ledger_client.errors import TrustFileError
 from ledger_client.messages import Message
 from ledger_client.text_file import NotText, NotToml, text_of, toml_of
 from ledger_client.times import rfc3339
-from ledger_client.verification.trust import Held, TrustKey, entry_of, held_lines, parse_trust, quoted
+from ledger_client.verification.trust import Held, TrustKey
+from ledger_client.verification.trust_file import parse_trust
+from ledger_client.verification.trust_text import entry_of, held_lines, quoted
 
 _LOG = logging.getLogger("meterseal.ledger")
 MAX_TEXT = 1024  # characters of a reason, or of an identity

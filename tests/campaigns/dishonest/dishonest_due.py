@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger_client.formats.cose_key import EDDSA, PrivateKey
 from ledger_client.formats.record import Event
 from ledger_client.formats.senml import Reading
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.campaigns.dishonest.dishonest_edits import (
     EVERY_MS,
     announced,

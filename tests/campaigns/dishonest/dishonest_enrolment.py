@@ -9,7 +9,7 @@ from ledger_client.enrolment.request import Enrolment, MeterKey, sign_request
 from ledger_client.formats import cbor
 from ledger_client.formats.cose_key import EDDSA, PrivateKey
 from ledger_client.formats.record import GATEWAY_ITSELF
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.campaigns.dishonest.dishonest_stage import LEDGERS, Case, Objection, Stage, no
 from tests.campaigns.dishonest.forged_history import History
 from tests.support.commands import Answer, ledger_command

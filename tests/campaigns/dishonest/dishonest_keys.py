@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ledger_client.formats.cose_key import EDDSA, PrivateKey
 from ledger_client.formats.record import GATEWAY_ITSELF, Coverage, Event
 from ledger_client.formats.senml import Reading
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.campaigns.dishonest.dishonest_edits import any_meter
 from tests.campaigns.dishonest.dishonest_stage import Case, Objection, Stage
 from tests.campaigns.dishonest.forged_history import History, Unsigned

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 from ledger_client.formats.cose_key import EDDSA, PrivateKey, base64url
 from ledger_client.formats.record import GATEWAY_ITSELF
 from ledger_client.transparency.policy.key_list import Shown, encode_page, parse_page
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.campaigns.dishonest.dishonest_stage import LEDGERS, Case, Objection, Stage, no
 from tests.support.commands import Answer, ledger_command
 

@@ -23,7 +23,7 @@ from ledger_client.formats.statement import id_text, statement_id
 from ledger_client.ledgers.http import HttpLedger
 from ledger_client.ledgers.interface import Pending
 from ledger_client.transparency.ledger.show import trust_entry
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.campaigns.dishonest.forged_history import History, Sealed
 from tests.campaigns.honest.honest_history import TAKES_S, honest
 from tests.support.certificates.town import Town, town

@@ -13,7 +13,7 @@ from ledger_client.formats.receipt import sign_receipt
 from ledger_client.formats.record import parse_record
 from ledger_client.formats.senml import Reading
 from ledger_client.formats.statement import attach_receipts, id_text
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.campaigns.dishonest.dishonest_edits import other_value
 from tests.campaigns.dishonest.dishonest_stage import ACCOMPLICE, AGO_S, LEDGERS, Case, Objection, Stage, no
 from tests.campaigns.dishonest.forged_history import History, Sealed

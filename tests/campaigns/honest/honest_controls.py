@@ -25,7 +25,7 @@ from gateway.storage.recovery.repair import open_store
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.record import Event
 from ledger_client.times import rfc3339
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.campaigns.honest import honest_inputs, honest_meters
 from tests.campaigns.honest.honest_balances import year_after_its_months
 from tests.campaigns.honest.honest_history import machine_at, seal_rest

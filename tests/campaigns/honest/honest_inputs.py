@@ -7,7 +7,7 @@ from typing import Any
 
 from ledger_client.recompute.report import in_words
 from ledger_client.recompute.verdict import judge
-from ledger_client.verification.trust import parse_trust
+from ledger_client.verification.trust_file import parse_trust
 from tests.ledger_client.recompute.corpus_cases import Plant, moisture_beside_carbon
 from tests.support.evidence import NOW, trust_text
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from ledger_client.durable_files import write_text
 from ledger_client.formats.statement import Range, statement_id
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.campaigns.ledgers.kills_books import Books, answered, ask, sent
 from tests.campaigns.ledgers.kills_processes import Killable, command, ledger
 from tests.support.brokers.postgres import Database, cluster, database

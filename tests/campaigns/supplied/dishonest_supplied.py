@@ -13,7 +13,7 @@ from ledger_client.accounting import factors
 from ledger_client.accounting.formats.rows import Rows
 from ledger_client.recompute.report import in_words
 from ledger_client.recompute.verdict import judge
-from ledger_client.verification.trust import parse_trust
+from ledger_client.verification.trust_file import parse_trust
 from tests.campaigns.dishonest.dishonest_entries import RECOMPUTE
 from tests.campaigns.dishonest.dishonest_stage import Case, Objection, Stage
 from tests.support.accounted import POINT, QUARTER_MS, SECRET, Accounted, plan_fields

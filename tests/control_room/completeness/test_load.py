@@ -17,7 +17,7 @@ from ledger_client.formats.batch_file import BatchFile, write_batch
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.record import parse_record, sign_record
 from ledger_client.recompute.run import recompute
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.control_room.completeness.room import Room, room
 from tests.support.accounted import QUARTER_MS, Accounted, plan_fields
 from tests.support.audit_batches import OTHER, Gateway, trusted

@@ -19,7 +19,7 @@ from ledger_client.errors import FileError
 from ledger_client.formats.batch_file import BatchFile
 from ledger_client.formats.record import parse_record
 from ledger_client.formats.statement import Range, parse_statement, sign_statement
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.control_room.completeness.room import Room, room
 from tests.support.audit_batches import OTHER, Gateway, audited, findings, signer_of, trusted
 from tests.support.brokers import postgres as engine

@@ -17,7 +17,8 @@ from ledger_client.formats.cose_key import ES256, PrivateKey
 from ledger_client.formats.feed_messages import Asked, RecordRange, encode_batches, encode_gone, encode_records
 from ledger_client.formats.record import Coverage, Event, Value, record_hash, sign_record
 from ledger_client.formats.statement import Range, sign_statement
-from ledger_client.verification.trust import Trust, key_entry
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_text import key_entry
 from tests.support.evidence import (
     EPOCH,
     GATEWAY,

@@ -22,7 +22,7 @@ from gateway.api.shapes.tokens import Scope
 from gateway.messages.message import Message
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.record import Event, parse_record, record_hash, sign_record
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.control_room.completeness.room import Room, room
 from tests.control_room.web.filled import LISTED, Filled, fill
 from tests.support.audit_batches import OTHER, Gateway, signer_of

@@ -21,7 +21,7 @@ from gateway.dashboard.shell.readers import Readers
 from gateway.dashboard.shell.sessions import Sessions
 from gateway.dashboard.shell.users import Users, set_user
 from ledger_client.http_server.listening import listen_at
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.gateway.dashboard.pages_site import PASSWORDS, ROLES
 from tests.support.brokers import postgres
 from tests.support.evidence import VALID_FROM, key

@@ -24,7 +24,7 @@ from gateway.runtime.context import GatewayContext
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.record import Event
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.support.epochs import epoch
 from tests.support.evidence import key
 from tests.support.samples import START_S, Hands, site

@@ -31,7 +31,7 @@ from ledger_client.transparency.ledger.admission import (
     TAKEN,
     UNKNOWN_KEY,
 )
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from ledger_client.verification.verify import verify
 from tests.gateway.anchoring.small_chain import CHAIN, CONTRACT, SmallChain
 from tests.support.books import check_books, open_alarms

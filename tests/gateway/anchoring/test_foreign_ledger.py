@@ -18,7 +18,8 @@ from gateway.config.model import Config
 from gateway.recording.recorder import Recorder
 from gateway.storage.database import Database
 from gateway.storage.writer import Direct
-from ledger_client.verification.trust import key_entry, load_trust
+from ledger_client.verification.trust_file import load_trust
+from ledger_client.verification.trust_text import key_entry
 from tests.interop.foreign_scitt import Answer, ForeignScitt, serving
 from tests.support.books import check_all_is_sealed, check_books
 from tests.support.samples import Ahead, finished, recorder, site

@@ -12,7 +12,7 @@ from gateway.config.model import Config
 from gateway.recording.recorder import Recorder
 from ledger_client.errors import LedgerUnavailable
 from ledger_client.ledgers.interface import Pending
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from tests.gateway.anchoring.small_chain import SmallChain
 from tests.gateway.anchoring.test_flights import BATCHES, NAME, Look, chain, loaded, look, sealed, work
 

@@ -21,7 +21,7 @@ from ledger_client.formats.statement import parse_statement
 from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.show import trust_entry
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from tests.contract.faults import KEPT, LATE, LOST, Faults
 from tests.contract.memory import NAME, NearLedger
 from tests.support.books import check_books

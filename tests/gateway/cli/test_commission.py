@@ -17,7 +17,8 @@ from gateway.config.model import Config
 from gateway.records import MeterEvent
 from ledger_client.formats.cose_key import ES256
 from ledger_client.verification.explain import facts_in_words
-from ledger_client.verification.trust import key_entry, load_trust
+from ledger_client.verification.trust_file import load_trust
+from ledger_client.verification.trust_text import key_entry
 from ledger_client.verification.verify import Verified, verify
 from tests.support.commands import gateway_command
 from tests.support.evidence import key

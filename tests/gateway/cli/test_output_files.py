@@ -23,7 +23,7 @@ from ledger_client.formats.statement import attach_receipts
 from ledger_client.transparency.ledger.directory import open_dir
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.show import trust_entry
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.firmware_sim.sim_bench import running as simulated
 from tests.firmware_sim.sim_bench import scenario
 from tests.gateway.evidence.test_export import LEDGER

@@ -12,7 +12,7 @@ from ledger_client.formats.bundle import Bundle
 from ledger_client.transparency.ledger.directory import make_dir, open_dir
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.show import trust_entry
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from ledger_client.verification.verify import verify
 from ledger_client.verification.witnesses import LogKey, Witness, entries_of
 from tests.contract.memory import NearLog

@@ -23,7 +23,7 @@ from gateway.storage.database import Database
 from gateway.storage.rows import Anchor
 from ledger_client.enrolment.request import Enrolment, MeterKey, parse_request
 from ledger_client.formats.cose_key import PublicKey, base64url
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from tests.support.audited import receipted
 from tests.support.samples import Hands, Machine, rewritten, site
 

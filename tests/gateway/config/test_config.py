@@ -28,7 +28,8 @@ from gateway.messages.message import Message
 from gateway.startup.preflight import prepare
 from ledger_client.errors import TrustFileError
 from ledger_client.formats.cose_key import PrivateKey
-from ledger_client.verification.trust import key_entry, load_trust
+from ledger_client.verification.trust_file import load_trust
+from ledger_client.verification.trust_text import key_entry
 from tests.gateway.config.refusals import refused
 from tests.support.commands import gateway_command
 from tests.support.samples import Hands, rewrite, site

@@ -17,7 +17,8 @@ from gateway.dashboard.auth import setup
 from gateway.records import PollResult, Timestamp
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.senml import Reading, Value
-from ledger_client.verification.trust import key_entry, load_trust
+from ledger_client.verification.trust_file import load_trust
+from ledger_client.verification.trust_text import key_entry
 from ledger_client.verification.verify import verify
 from tests.gateway.dashboard.pages_plant import PASSWORDS
 from tests.gateway.dashboard.window import NARROW, WIDE, Window, chromium, window

@@ -13,7 +13,7 @@ from gateway.cli.demo import finish
 from gateway.config.model import Config
 from gateway.doctor import ledgers
 from ledger_client.formats.cose_key import PrivateKey
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.gateway.doctor.test_doctor import NOW_MS, case, load_with, results
 from tests.support.gateways.apart import apart
 from tests.support.processes import embedded_ledger, free_port

@@ -15,7 +15,9 @@ from gateway.storage.capacity import pruning
 from gateway.storage.database import Database
 from ledger_client.audit.run import audit
 from ledger_client.formats.cose_key import PrivateKey
-from ledger_client.verification.trust import Trust, key_entry, load_trust
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_file import load_trust
+from ledger_client.verification.trust_text import key_entry
 from tests.support.clock_history import LIMIT
 from tests.support.gateways.apart import apart
 from tests.support.samples import START_S, Hands, Machine, settle, site

@@ -18,7 +18,8 @@ from gateway.storage.capacity import pruning
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.record import Event
-from ledger_client.verification.trust import key_entry, load_trust
+from ledger_client.verification.trust_file import load_trust
+from ledger_client.verification.trust_text import key_entry
 from ledger_client.verification.verify import verify
 from tests.support.evidence import key
 from tests.support.samples import START_S, Hands, settle, site

@@ -21,7 +21,7 @@ from gateway.records import GATEWAY
 from gateway.startup.preflight import Ready
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey, save_private_key
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.gateway.config.refusals import refused
 from tests.gateway.storage.recovery.test_repair import PAGE, checkpointed, open_again, overwrite
 from tests.support.commands import gateway_command

@@ -29,7 +29,9 @@ from ledger_client.formats import cbor
 from ledger_client.formats.cose_key import PrivateKey, save_private_key
 from ledger_client.formats.record import Coverage, Event, Record, parse_record
 from ledger_client.formats.statement import parse_statement
-from ledger_client.verification.trust import Trust, key_entry, parse_trust
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_file import parse_trust
+from ledger_client.verification.trust_text import key_entry
 from tests.support.audited import LEDGER, audited, audited_by
 from tests.support.books import check_books
 from tests.support.clock_history import FrailStore

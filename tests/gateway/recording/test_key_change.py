@@ -15,7 +15,7 @@ from gateway.recording.rules import Rules
 from gateway.records import GATEWAY
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.formats.statement import parse_statement
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.support.audited import audited
 from tests.support.clock_history import FrailStore
 from tests.support.samples import Hands, Machine, finished, site

@@ -21,7 +21,7 @@ from gateway.startup import line_specs
 from gateway.startup.line_plan import LinePlan, line_plan, line_plans, refuse
 from ledger_client.formats.cose_key import PrivateKey
 from ledger_client.messages import Fact, Sentence
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.support.commands import gateway_command
 from tests.support.samples import site
 

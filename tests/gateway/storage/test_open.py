@@ -21,7 +21,7 @@ from gateway.status.collect import collect
 from gateway.storage.capacity.backup import backup
 from gateway.storage.database import Database
 from gateway.storage.recovery.repair import open_store
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from tests.support.samples import Hands, site
 from tests.system.disk.small import small_disk, writable
 

@@ -18,7 +18,7 @@ from gateway.storage.database import Database
 from gateway.storage.recovery.repair import open_store
 from ledger_client.formats.record import Coverage, Event
 from ledger_client.formats.senml import Reading, Value
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from tests.support.books import check_books
 from tests.support.clock_history import FrailStore
 from tests.support.samples import Hands, Machine, site

@@ -14,7 +14,7 @@ from ledger_client.audit.run import Wanted, audit
 from ledger_client.formats.batch_file import BatchFile, write_batch
 from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.record import Event, parse_record
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.support.audit_batches import OTHER, Gateway, audited, findings, trusted
 from tests.support.commands import ledger_command
 from tests.support.evidence import (

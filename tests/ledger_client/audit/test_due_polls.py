@@ -8,7 +8,7 @@ import pytest
 
 from ledger_client.formats.record import Event
 from ledger_client.recording_grid import due_by
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.support.audit_batches import EVERY_MS, OTHER, Gateway, audited, findings, proof_of, trusted
 from tests.support.evidence import EPOCH, GATEWAY, METER, VALID_FROM, key
 

@@ -10,7 +10,7 @@ import pytest
 from ledger_client.audit.result import Audit
 from ledger_client.formats.cose_key import ES256, PrivateKey
 from ledger_client.formats.record import Event, parse_record
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.support.audit_batches import OTHER, Gateway, audited, findings, trusted
 from tests.support.evidence import EPOCH, GATEWAY, METER, VALID_FROM, key
 

@@ -17,7 +17,7 @@ from ledger_client.claims.claim import Balance, Issue, Retire, parse_claim
 from ledger_client.cli.app import cli
 from ledger_client.errors import LedgerClientError
 from ledger_client.formats.statement import attach_receipts
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.support.accounted import POINT, QUARTER_MS
 from tests.support.certificates.mcert import ISSUER, OWNER, ROLES, WORKS, Certified, cert_of, certified_plan
 from tests.support.evidence import GATEWAY, NOW, VALID_FROM, key, trust_text
@@ -164,7 +164,7 @@ def test_a_signed_balance_is_compared_with_what_its_files_give(files: Files) -> 
     from ledger_client.balance.form import parse_form
     from ledger_client.balance.gathering import gathered
     from ledger_client.balance.reckoning import balance
-    from ledger_client.verification.trust import load_trust
+    from ledger_client.verification.trust_file import load_trust
 
     trust = load_trust(files.folder / "trust.toml")
     found = gathered(parse_form(files.form().encode(), factors.load()), files.folder, trust, NOW)

@@ -10,7 +10,7 @@ import pytest
 
 from ledger_client.claims.claim import Balance, parse_claim
 from ledger_client.formats.statement import detach_receipts
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.support.certificates.town import EXCLUDED, OFFSET, Town, town
 from tests.support.commands import Answer, ledger_command
 from tests.support.evidence import GATEWAY, VALID_FROM, key

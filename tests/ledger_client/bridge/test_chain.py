@@ -23,7 +23,7 @@ from ledger_client.ledgers.interface import Pending
 from ledger_client.online.ask import refresh
 from ledger_client.transparency.ledger.admission import OUT_OF_ORDER, TAKEN, UNKNOWN_KEY
 from ledger_client.transparency.ledger.enroll import enroll
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from ledger_client.verification.verify import verify
 from tests.ledger_client.evm.chain import Registry, chain, deploy
 from tests.ledger_client.evm.test_gateway import record

@@ -20,7 +20,7 @@ from ledger_client.errors import Refused
 from ledger_client.formats.cose_key import base64url
 from ledger_client.ledgers.http_registry import HttpRegistry
 from ledger_client.times import rfc3339
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from tests.support.accounted import QUARTER_MS
 from tests.support.certificates.certified import REGISTRY
 from tests.support.certificates.market import Market, market

@@ -15,7 +15,7 @@ from ledger_client.cli.certificates.common import opened
 from ledger_client.cli.terminal.options import UsageError
 from ledger_client.contracts.claim_registry import CONTRACT, ISSUER, PARTY
 from ledger_client.ledgers.evm.account import make_account
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from tests.ledger_client.evm.chain import Registry, chain, deploy
 from tests.ledger_client.evm.evm_site import CHAIN
 from tests.support.certificates.certified import CERTIFICATE, REGISTRY, station

@@ -22,7 +22,7 @@ from ledger_client.certificates.irec import MANIFEST, pack
 from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.record import record_hash
 from ledger_client.recompute.proven import proven
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from ledger_client.verification.verify import verify
 from tests.ledger_client.accounting.plans import HOUR, T0, counter, node, plan_fields
 from tests.support.certificates.exported import BILL, DEVICE, ExportedSite, exported_site

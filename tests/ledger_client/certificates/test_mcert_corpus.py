@@ -10,7 +10,7 @@ import pytest
 
 from ledger_client.certificates.mcert.steps import CertificateError
 from ledger_client.certificates.mcert.verify import verify_certificate
-from ledger_client.verification.trust import parse_trust
+from ledger_client.verification.trust_file import parse_trust
 from tests.ledger_client.certificates.mcert_corpus import EXPECTED, TRUST, archived, cases, table
 from tests.support.certificates.mcert import trust_text
 from tests.support.evidence import NOW

@@ -18,7 +18,8 @@ from ledger_client.claims.attestation import UNMODIFIED
 from ledger_client.claims.claim import Attest, Deed, Export, Retire, Transfer, Withdraw, parse_claim
 from ledger_client.claims.given_claim import GivenClaim
 from ledger_client.formats import cbor, cose
-from ledger_client.verification.trust import Trust, key_entry
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_text import key_entry
 from tests.support.accounted import POINT, QUARTER_MS
 from tests.support.certificates.mcert import (
     AUDITOR,

@@ -11,7 +11,8 @@ from ledger_client.enrolment.party_folder import Party, PartyFolderError, load, 
 from ledger_client.enrolment.party_request import PartyEnrolment, parse_any, sign_party
 from ledger_client.errors import KeyFileError
 from ledger_client.formats.cose_key import PrivateKey, base64url, load_private_key, save_private_key
-from ledger_client.verification.trust import PARTY_ROLES, parse_trust
+from ledger_client.verification.trust import PARTY_ROLES
+from ledger_client.verification.trust_file import parse_trust
 
 NOW = 1_795_000_000
 

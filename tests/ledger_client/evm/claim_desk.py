@@ -18,7 +18,7 @@ from ledger_client.transparency.ledger.admission import KEY_NOT_VALID
 from ledger_client.transparency.ledger.committed_policy import CommittedPolicy
 from ledger_client.transparency.ledger.directory import LedgerDir, open_dir
 from ledger_client.transparency.ledger.service import Service
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.ledger_client.evm.claims import REGISTRY, Cert, h
 from tests.support.certificates.claimed import Party
 

@@ -24,7 +24,8 @@ from ledger_client.formats.statement import statement_id
 from ledger_client.ledgers.evm.account import Account, load_account
 from ledger_client.ledgers.evm.node import Node
 from ledger_client.online.ask import refresh
-from ledger_client.verification.trust import Trust, load_trust
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_file import load_trust
 from ledger_client.verification.verify import verify
 from tests.gateway.config.refusals import refused
 from tests.ledger_client.evm.chain import Registry, chain, deploy

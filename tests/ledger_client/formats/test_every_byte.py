@@ -10,7 +10,8 @@ import pytest
 from ledger_client.errors import STEPS, LedgerClientError, VerificationError
 from ledger_client.formats.bundle import Bundle
 from ledger_client.formats.cose_key import ES256
-from ledger_client.verification.trust import Trust, key_entry
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_text import key_entry
 from ledger_client.verification.verify import verify
 from tests.support.evidence import GATEWAY, METER, NOW, VALID_FROM, Site, key, records, trust
 

@@ -16,7 +16,9 @@ from gateway.startup.preflight import prepare
 from ledger_client.formats.cose_key import PrivateKey, base64url
 from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.revoke import revoke
-from ledger_client.verification.trust import Held, key_entry, load_trust
+from ledger_client.verification.trust import Held
+from ledger_client.verification.trust_file import load_trust
+from ledger_client.verification.trust_text import key_entry
 from ledger_client.verification.vouching import check_receipt
 from tests.ledger_client.transparency.test_cli import complaint, request, run
 from tests.support import samples

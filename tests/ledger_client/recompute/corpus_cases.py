@@ -25,7 +25,7 @@ from ledger_client.accounting.formats.standings import judged
 from ledger_client.formats.senml import Reading, Value
 from ledger_client.recompute.run import Recomputed, recompute
 from ledger_client.recompute.sources import Sources
-from ledger_client.verification.trust import parse_trust
+from ledger_client.verification.trust_file import parse_trust
 from tests.support.accounted import QUARTER_MS, Accounted
 from tests.support.audit_batches import EVERY_MS
 from tests.support.evidence import METER, NOW, trust_text

@@ -25,7 +25,7 @@ from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.record import record_hash
 from ledger_client.recompute.proven import proven
 from ledger_client.recompute.sources import accounting_event
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.support.accounted import POINT, QUARTER_MS, Accounted, plan_fields
 from tests.support.audit_batches import trusted
 from tests.support.evidence import GATEWAY, NOW, VALID_FROM, key, trust, trust_text

@@ -12,7 +12,8 @@ from ledger_client.formats.cose_key import PrivateKey, base64url
 from ledger_client.transparency.ledger.directory import make_dir
 from ledger_client.transparency.ledger.revoke import revoke
 from ledger_client.transparency.policy.policy_file import load_policy
-from ledger_client.verification.trust import Held, TrustKey, load_trust
+from ledger_client.verification.trust import Held, TrustKey
+from ledger_client.verification.trust_file import load_trust
 from tests.ledger_client.transparency.test_cli import complaint, request, run
 from tests.support.commands import ledger_command
 from tests.support.enrolled import Gateway

@@ -23,7 +23,8 @@ from ledger_client.formats.record import Claims, Coverage, Event, sign_record
 from ledger_client.formats.senml import Quality, Reading, Value
 from ledger_client.formats.statement import Range, Statement, sign_statement
 from ledger_client.ledgers.http import HttpLedger
-from ledger_client.verification.trust import key_entry, load_trust
+from ledger_client.verification.trust_file import load_trust
+from ledger_client.verification.trust_text import key_entry
 from tests.support.commands import Answer, ledger_command
 from tests.support.enrolled import EPOCH, Gateway
 from tests.support.gateways.apart import apart

@@ -35,7 +35,8 @@ from ledger_client.transparency.policy.key_entries import (
 )
 from ledger_client.transparency.policy.ledger_keys import rules_of, sign_rules
 from ledger_client.transparency.policy.policy_file import Policy, load_policy
-from ledger_client.verification.trust import Held, Place, TrustKey, key_entry
+from ledger_client.verification.trust import Held, Place, TrustKey
+from ledger_client.verification.trust_text import key_entry
 from tests.ledger_client.transparency.test_cli import request, run
 from tests.support.brokers.mqtt_client import COSE, ask
 from tests.support.enrolled import Gateway, policy_with

@@ -42,7 +42,8 @@ from ledger_client.transparency.witness.cosigning import (
     cosigners_of,
 )  # fmt: skip
 from ledger_client.transparency.witness.request import SIZE_TYPE
-from ledger_client.verification.trust import Trust, parse_trust
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_file import parse_trust
 from ledger_client.verification.verify import Verified, verify
 from ledger_client.verification.witnesses import LogKey, Witness, entries_of
 from tests.contract.memory import NearLog

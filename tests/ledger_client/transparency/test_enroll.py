@@ -15,7 +15,7 @@ from ledger_client.enrolment.proofs import to_text
 from ledger_client.formats.cose_key import PrivateKey, base64url
 from ledger_client.transparency.ledger.enroll import EnrollError, enroll, let_in, propose
 from ledger_client.transparency.policy.policy_file import load_policy
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.ledger_client.transparency.test_cli import request, run
 from tests.support.commands import ledger_command
 from tests.support.enrolled import Gateway

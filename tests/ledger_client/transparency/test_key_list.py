@@ -38,7 +38,8 @@ from ledger_client.transparency.policy.key_list import (
 )
 from ledger_client.transparency.policy.ledger_keys import LEDGER_CONTENTS, sign_key, sign_rules
 from ledger_client.transport.wire import id_to_text
-from ledger_client.verification.trust import TrustKey, key_entry
+from ledger_client.verification.trust import TrustKey
+from ledger_client.verification.trust_text import key_entry
 from tests.ledger_client.transparency.test_cli import request
 from tests.support.brokers.mqtt_client import ask
 from tests.support.enrolled import Gateway, policy_with

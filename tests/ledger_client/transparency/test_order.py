@@ -19,7 +19,8 @@ from ledger_client.transparency.ledger.service import Service
 from ledger_client.transparency.log import ranges
 from ledger_client.transparency.policy.policy_file import Policy
 from ledger_client.transport.wire import MAX_RECEIPT, encode_problem, parse_problem
-from ledger_client.verification.trust import key_entry, parse_trust
+from ledger_client.verification.trust_file import parse_trust
+from ledger_client.verification.trust_text import key_entry
 from tests.support.enrolled import TIMES_MS, Gateway, policy_with
 
 NOW = 1_700_000_100

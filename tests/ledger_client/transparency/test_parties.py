@@ -13,7 +13,7 @@ from ledger_client.enrolment.party_request import PartyEnrolment, sign_party
 from ledger_client.formats.cose_key import PrivateKey, base64url
 from ledger_client.transparency.ledger.enroll import EnrollError, enroll
 from ledger_client.transparency.policy.policy_file import load_policy
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from tests.ledger_client.transparency.test_cli import request, run
 from tests.ledger_client.transparency.test_enroll import complaint, policy
 from tests.support.enrolled import Gateway

@@ -14,7 +14,8 @@ from ledger_client.transparency.ledger.enroll import enroll
 from ledger_client.transparency.ledger.revoke import RevokeError, revoke
 from ledger_client.transparency.policy.policy_file import EMPTY_POLICY, PolicyFile, load_policy
 from ledger_client.transport.wire import id_to_text
-from ledger_client.verification.trust import PARTY_ROLES, key_entry
+from ledger_client.verification.trust import PARTY_ROLES
+from ledger_client.verification.trust_text import key_entry
 from tests.ledger_client.transparency.test_cli import complaint, run
 from tests.support.enrolled import Gateway
 

@@ -24,7 +24,8 @@ from ledger_client.transparency.ledger.show import trust_entry
 from ledger_client.transparency.policy.key_entries import Change, sign_change
 from ledger_client.transparency.policy.ledger_keys import key_history, sign_key
 from ledger_client.transport.wire import id_to_text
-from ledger_client.verification.trust import TrustKey, parse_trust
+from ledger_client.verification.trust import TrustKey
+from ledger_client.verification.trust_file import parse_trust
 from ledger_client.verification.vouching import check_receipt
 from tests.ledger_client.transparency.test_cli import complaint, run
 from tests.support.brokers.mqtt_client import COSE, ask

@@ -16,7 +16,8 @@ from ledger_client.formats.statement import id_text, statement_id
 from ledger_client.times import rfc3339
 from ledger_client.verification.as_json import verified_json
 from ledger_client.verification.explain import facts_in_words
-from ledger_client.verification.trust import Held, Trust, key_entry
+from ledger_client.verification.trust import Held, Trust
+from ledger_client.verification.trust_text import key_entry
 from ledger_client.verification.verify import verify
 from tests.support.audit_batches import Gateway, audited, trusted
 from tests.support.evidence import LEDGER, METER, NOW, T0, VALID_FROM, Site, claims, key, receipt_for, trust

@@ -15,7 +15,9 @@ from ledger_client.formats import cbor
 from ledger_client.formats.checks import is_ledger_name
 from ledger_client.formats.cose_key import ES256, PublicKey, base64url
 from ledger_client.messages import Message
-from ledger_client.verification.trust import PARTY_ROLES, Held, Trust, entry_of, key_entry, load_trust, parse_trust
+from ledger_client.verification.trust import PARTY_ROLES, Held, Trust
+from ledger_client.verification.trust_file import load_trust, parse_trust
+from ledger_client.verification.trust_text import entry_of, key_entry
 from tests.support.evidence import GATEWAY, LEDGER, METER, VALID_FROM, key, trust
 from tests.support.evidence_values import NAMES, THOROUGH
 

@@ -6,8 +6,9 @@ import pytest
 
 from ledger_client.errors import TrustFileError
 from ledger_client.messages import Message
-from ledger_client.verification.trust import Trust, parse_trust
+from ledger_client.verification.trust import Trust
 from ledger_client.verification.trust_dates import demand_in_force, expired
+from ledger_client.verification.trust_file import parse_trust
 
 MADE, EXPIRES = 1_796_083_200, 1_803_859_200
 DATES = "made = 2026-12-01T00:00:00Z\nexpires = 2027-03-01T00:00:00Z\n"

@@ -28,7 +28,8 @@ from ledger_client.messages import Message
 from ledger_client.times import span_in_words
 from ledger_client.verification.as_json import failure_json, verified_json
 from ledger_client.verification.explain import facts_in_words
-from ledger_client.verification.trust import Trust, key_entry
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_text import key_entry
 from ledger_client.verification.verify import verify
 from tests.support.evidence import (
     EPOCH,

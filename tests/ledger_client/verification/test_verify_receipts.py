@@ -30,7 +30,9 @@ from ledger_client.formats.senml import Value
 from ledger_client.formats.statement import sign_statement
 from ledger_client.messages import Message
 from ledger_client.verification.as_json import verified_json
-from ledger_client.verification.trust import Trust, key_entry, parse_trust
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_file import parse_trust
+from ledger_client.verification.trust_text import key_entry
 from ledger_client.verification.verify import verify
 from ledger_client.verification.vouching import check_receipt
 from tests.support.evidence import (

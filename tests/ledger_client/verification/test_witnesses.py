@@ -16,7 +16,7 @@ from ledger_client.messages import Message
 from ledger_client.verification.as_json import verified_json
 from ledger_client.verification.explain import facts_in_words
 from ledger_client.verification.online_facts import ChainFact, OnlineFacts
-from ledger_client.verification.trust import parse_trust
+from ledger_client.verification.trust_file import parse_trust
 from ledger_client.verification.verify import Verified, verify
 from ledger_client.verification.witnesses import LogKey, Witness, entries_of
 from tests.support.evidence import LEDGER, NOW, T0, Site, key, trust, trust_text

@@ -11,8 +11,8 @@ from playwright.sync_api import Browser
 
 from ledger_client.errors import STEPS, TrustFileError, VerificationError
 from ledger_client.text_file import NotText, text_of
-from ledger_client.verification.trust import parse_trust
 from ledger_client.verification.trust_dates import demand_in_force
+from ledger_client.verification.trust_file import parse_trust
 from ledger_client.verification.verify import verify
 from ledger_client.verifier_page.page import verifier_page
 from tests.gateway.dashboard.window import WIDE, Window, window

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser
 from ledger_client.formats.cose_key import ES256
 from ledger_client.formats.record import Event, sign_record
 from ledger_client.times import rfc3339
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.gateway.dashboard.window import NARROW, WIDE, Window, chromium, window
 from tests.ledger_client.verifier_page.judging import opened, witnessed_trust, written
 from tests.support.evidence import GATEWAY, LEDGER, METER, NOW, T0, VALID_FROM, Site, claims, key, trust_text

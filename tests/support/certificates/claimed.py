@@ -10,7 +10,7 @@ from pathlib import Path
 from ledger_client.claims.certificate import certificate_of
 from ledger_client.claims.claim import QUARTER_MS, Claim, Deed, Issue, Origin, sign_claim
 from ledger_client.formats.cose_key import PrivateKey
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 
 HASH = b"\x01" * 32
 UNITS = 100

@@ -19,7 +19,8 @@ from ledger_client.formats.merkle import Tree, leaf_hash
 from ledger_client.formats.receipt import sign_receipt
 from ledger_client.formats.record import record_hash
 from ledger_client.formats.statement import id_text, statement_id
-from ledger_client.verification.trust import Trust, entry_of, key_entry
+from ledger_client.verification.trust import Trust
+from ledger_client.verification.trust_text import entry_of, key_entry
 from tests.support.accounted import QUARTER_MS, Accounted, plan_fields
 from tests.support.audit_batches import trusted
 from tests.support.evidence import GATEWAY, LEDGER, T0, VALID_FROM, key, moment

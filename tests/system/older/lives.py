@@ -24,7 +24,7 @@ from gateway.storage.database import Database
 from ledger_client.errors import LedgerUnavailable, Unsupported
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.statement import SignedStatement, parse_statement
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from tests.contract.memory import NearLedger
 from tests.support.books import check_books, check_each_record_is_sealed_once, open_alarms
 from tests.support.samples import finished, recorder

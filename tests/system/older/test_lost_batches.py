@@ -15,7 +15,7 @@ from gateway.evidence.sealing import ranges
 from gateway.status.collect import collect
 from gateway.storage.database import Database
 from gateway.storage.recovery.repair import note_flaws, open_store
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from tests.support.books import check_books, check_each_record_is_sealed_once
 from tests.system.older.lives import METER, Ledger, Life, free, live
 

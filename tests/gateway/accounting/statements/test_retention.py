@@ -29,7 +29,7 @@ from gateway.storage.capacity.forecast import horizon
 from gateway.storage.capacity.pruning import prune
 from gateway.storage.database import Database
 from ledger_client.formats.cose_key import PrivateKey
-from ledger_client.verification.trust import key_entry
+from ledger_client.verification.trust_text import key_entry
 from tests.support.samples import START_S, settle
 from tests.support.stated import QUARTER_MS, Site, plan_fields
 from tests.system.demo_site import until

@@ -38,7 +38,7 @@ from gateway.storage.database import Database
 from gateway.storage.recovery import repair
 from ledger_client.formats.record import Event, parse_record
 from ledger_client.formats.statement import parse_statement
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 from ledger_client.verification.verify import verify
 from tests.contract.memory import NearLedger
 from tests.support.books import check_books, open_alarms
@@ -469,7 +469,7 @@ from pathlib import Path
 from gateway.config.load import load_config
 from gateway.storage.recovery import repair
 from gateway.config.device_keys import load_keys
-from ledger_client.verification.trust import load_trust
+from ledger_client.verification.trust_file import load_trust
 loaded = load_config(Path(sys.argv[1]))
 repair.open_store(loaded, load_keys(loaded), load_trust(loaded.trust)).close()
 """
