@@ -1,4 +1,4 @@
-/* Trust files: the keys, ledgers and witnesses that whoever verifies believes (ledger_client/verification/trust_file.py). */
+/* Trust files: keys, ledgers and witnesses that a verifier believes (ledger_client/verification/trust_file.py). */
 
 const MAX_TRUST = 64 * 1024 * 1024;
 const LONG_TRUST = 4 * 1024 * 1024; // some 12,000 keys, and seconds
