@@ -30,7 +30,7 @@ from firmware_sim.meters.wire_faults import PortGone, PowerCut
 from firmware_sim.plant.model import Plant
 from firmware_sim.recorded.replay import ReplayedMeter
 from firmware_sim.scenario.dlt645_schema import Dlt645Table
-from firmware_sim.scenario.every_point import EveryPoint
+from firmware_sim.scenario.every_point import EveryPoint, modbus_meter
 from firmware_sim.scenario.hj212_schema import Hj212Table, zone
 from firmware_sim.scenario.load import Scenario
 from firmware_sim.scenario.p1_schema import P1Table
@@ -216,11 +216,9 @@ class Simulator:
     def _modbus_meter(self, row: MeterTable, spec: MeterSpec) -> Meter | ReplayedMeter:
         """Raises ``Mismatch``."""
         recording = self.scenario.recordings.get(row.name)
-        if recording is None:
-            return Meter(spec, self._plant)
-        if recording.is_cut:
+        if recording is not None and recording.is_cut:
             self.warnings.append(f"meter {row.name}: {recording.source} is cut in its last line, which is left out")
-        return ReplayedMeter(spec, recording, repeats=row.repeats)
+        return modbus_meter(spec, self._plant, recording, repeats=row.repeats)
 
     def came_back(self) -> dict[str, int]:
         """By the path of each tap, and of each P1 port: the bytes that somebody sent into it."""

@@ -21,7 +21,7 @@ from firmware_sim.meters.pdu import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_V
 from firmware_sim.meters.register_image import MOST_BLOCKS, Reply
 from firmware_sim.meters.register_map import MeterSpec
 from firmware_sim.recorded.decoding import Decoder
-from firmware_sim.recorded.read_blocks import chain, placed
+from firmware_sim.recorded.read_blocks import Model, chain, placed
 from firmware_sim.recorded.recording import BITS, Answer, Recording
 
 
@@ -67,14 +67,15 @@ class ReplayedMeter:
         models = self._models() if spec.profile.protocol == "sunspec" else []
         self._decoder = Decoder(spec, placed(spec.profile, models))
 
-    def _models(self) -> Any:
+    def _models(self) -> list[Model]:
         """The chain of a SunSpec device, as it was recorded."""
         looking, found = chain(), None
         while True:
             try:
                 read = looking.send(found)
             except StopIteration as ended:
-                return ended.value
+                models: list[Model] = ended.value
+                return models
             try:
                 found = self._registers(read, 0)
             except (Refused, Silent):

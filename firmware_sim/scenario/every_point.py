@@ -25,6 +25,7 @@ from firmware_sim.meters.packing import Value
 from firmware_sim.meters.register_image import Meter, Reply
 from firmware_sim.meters.register_map import MeterSpec, Mismatch
 from firmware_sim.plant.model import Plant
+from firmware_sim.recorded.recording import Recording
 from firmware_sim.recorded.replay import ReplayedMeter
 from firmware_sim.scenario.dlt645_schema import Dlt645Table
 from firmware_sim.scenario.hj212_schema import Hj212Table, zone
@@ -63,21 +64,20 @@ class Source(Protocol):
     def sleeps_at(self, t_ms: int) -> bool:
         """Whether it is off."""
 
-    def form(self, point: str) -> Form:
+    def form(self, name: str) -> Form:
         """How it says one of its points."""
 
 
-class Registers:
-    """A Modbus meter; ``made`` makes it of a spec."""
+class Polled:
+    """A meter that is asked, Modbus or DL/T 645; ``made`` makes it of a spec."""
 
-    clocks = frozenset[str]()
-
-    def __init__(self, spec: MeterSpec, made: Callable[[MeterSpec], Meter | ReplayedMeter]) -> None:
+    def __init__(self, spec: MeterSpec, made: Callable[[MeterSpec], Meter | ReplayedMeter | Dlt645Meter]) -> None:
         self._spec, self._made, self._meter = spec, made, made(spec)
         self.names, self.sleeps_at = (spec.name,), self._meter.sleeps_at
+        self.clocks = self._meter.clock_points if isinstance(self._meter, Dlt645Meter) else frozenset[str]()
 
     @cached_property
-    def _right(self) -> Meter | ReplayedMeter:
+    def _right(self) -> Meter | ReplayedMeter | Dlt645Meter:
         """The same without its error."""
         return self._made(replace(self._spec, class_percent=0.0)) if self._spec.class_percent else self._meter
 
@@ -87,35 +87,9 @@ class Registers:
     def shows(self, t_ms: int, alter: Alter | None = None) -> Mapping[str, Reply]:
         return {self.names[0]: self._meter.points(t_ms, alter)}
 
-    def form(self, point: str) -> Form:
-        return _of_profile(self._spec, point)
-
-
-class Identifiers:
-    """A DL/T 645 meter; ``made`` makes it of a spec."""
-
-    def __init__(self, spec: MeterSpec, made: Callable[[MeterSpec], Dlt645Meter]) -> None:
-        self._spec, self._made, self._meter = spec, made, made(spec)
-        self.names, self.sleeps_at, self.clocks = (spec.name,), self._meter.sleeps_at, self._meter.clock_points
-
-    @cached_property
-    def _right(self) -> Dlt645Meter:
-        """The same without its error."""
-        return self._made(replace(self._spec, class_percent=0.0)) if self._spec.class_percent else self._meter
-
-    def exact(self, t_ms: int) -> Mapping[str, Values]:
-        return {self.names[0]: self._right.exact(t_ms)}
-
-    def shows(self, t_ms: int, alter: Alter | None = None) -> Mapping[str, Reply]:
-        return {self.names[0]: self._meter.points(t_ms, alter)}
-
-    def form(self, point: str) -> Form:
-        return _of_profile(self._spec, point)
-
-
-def _of_profile(spec: MeterSpec, name: str) -> Form:
-    point = next(point for point in spec.profile.points if point.name == name)
-    return Form(point.at.form != "text", point.unit)
+    def form(self, name: str) -> Form:
+        point = next(point for point in self._spec.profile.points if point.name == name)
+        return Form(point.at.form != "text", point.unit)
 
 
 class Instruments:
@@ -143,8 +117,8 @@ class Instruments:
     def sleeps_at(self, t_ms: int) -> bool:
         return False
 
-    def form(self, point: str) -> Form:
-        return Form(point in self._numbers, None)
+    def form(self, name: str) -> Form:
+        return Form(name in self._numbers, None)
 
 
 class Telegrams:
@@ -168,8 +142,8 @@ class Telegrams:
     def sleeps_at(self, t_ms: int) -> bool:
         return False
 
-    def form(self, point: str) -> Form:
-        return Form(point in self._units, self._units.get(point))
+    def form(self, name: str) -> Form:
+        return Form(name in self._units, self._units.get(name))
 
 
 Maker = Callable[[], Source]
@@ -222,6 +196,11 @@ class EveryPoint(Mapping[str, Source]):
         return len(self._makers)
 
 
+def modbus_meter(spec: MeterSpec, plant: Plant, recording: Recording | None, *, repeats: bool) -> Meter | ReplayedMeter:
+    """A meter of a plant, or one that shows a recording. Raises ``Mismatch``."""
+    return Meter(spec, plant) if recording is None else ReplayedMeter(spec, recording, repeats=repeats)
+
+
 def _makers(
     scenario: Scenario, table: BusTable, plant: Plant, unix_ms: Callable[[int], int]
 ) -> list[tuple[Sequence[str], Maker]]:
@@ -243,14 +222,14 @@ def _makers(
                 refuses=row.refuses,
                 goes_on=row.goes_on,
             )
-            found.append(((row.name,), partial(Identifiers, row.spec(scenario.profiles[row.name]), made)))
+            found.append(((row.name,), partial(Polled, row.spec(scenario.profiles[row.name]), made)))
         return found
     modbus: list[tuple[Sequence[str], Maker]] = []
     for unit in table.meter:
-        recording, of_a_plant = scenario.recordings.get(unit.name), partial(Meter, plant=plant)
-        recorded = recording and partial(ReplayedMeter, recording=recording, repeats=unit.repeats)
+        recording = scenario.recordings.get(unit.name)
+        of_spec = partial(modbus_meter, plant=plant, recording=recording, repeats=unit.repeats)
         spec = unit.spec(scenario.profiles[unit.name], table.codes(unit))
-        modbus.append(((unit.name,), partial(Registers, spec, recorded or of_a_plant)))
+        modbus.append(((unit.name,), partial(Polled, spec, of_spec)))
     return modbus
 
 
