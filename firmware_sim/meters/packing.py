@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -279,6 +279,38 @@ def reading(cell: Cell, words: tuple[int, ...], *, negative: bool = False) -> Va
     if isinstance(raw, float):
         return raw * float(cell.factor.scaleb(cell.exponent)) if cell.is_scaled else raw
     return format(Decimal(raw).scaleb(cell.exponent) * cell.factor, "f") if cell.is_scaled else int(raw)
+
+
+def readings(
+    placed: Iterable[tuple[Cell, int]], words: Sequence[int | None], signs: Mapping[str, str]
+) -> dict[str, Value]:
+    """What a reader should make of the cells in some registers.
+
+    Args:
+        placed: cells with a name, and where each begins in the words.
+        words: None where nobody knows the register.
+        signs: by name of a magnitude the point that holds its sign; without that it has no reading.
+    """
+    values: dict[str, Value] = {}
+    for cell, at in sorted(placed, key=lambda each: each[0].magnitude):  # signs before what takes them
+        name, known = str(cell.name), tuple(word for word in words[at : at + cell.registers] if word is not None)
+        sign = values.get(signs[name]) if cell.magnitude else 0
+        if len(known) < cell.registers or sign is None:
+            values[name] = None
+        elif cell.type == "string":
+            values[name] = _text_in(cell, known)
+        else:
+            values[name] = reading(cell, known, negative=Fraction(sign) != 0)
+    return values
+
+
+def _text_in(cell: Cell, words: tuple[int, ...]) -> str | None:
+    """What stands before the first NUL, without blanks behind it; None: nothing."""
+    swapped = arranged(b"".join(word.to_bytes(2, "big") for word in words), "big", cell.byte_order)
+    data = b"".join(word.to_bytes(2, "big") for word in swapped)
+    if cell.chars != "two":
+        data = data[cell.chars == "low" :: 2]
+    return data.partition(b"\0")[0].decode("ascii", "replace").rstrip(" ") or None
 
 
 def _number(cell: Cell, data: bytes) -> float | int | None:

@@ -12,7 +12,7 @@ from firmware_sim.meters import identification
 from firmware_sim.meters import pdu as frames
 from firmware_sim.meters.answers import Alter
 from firmware_sim.meters.habits import Stretch, habits_of, has_one_phase
-from firmware_sim.meters.packing import Cell, Packed, Value, mask, packer, reading, repacked
+from firmware_sim.meters.packing import Cell, Packed, Value, mask, packer, readings, repacked
 from firmware_sim.meters.pdu import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Refused
 from firmware_sim.meters.register_map import Layout, MeterSpec, Shown, Source
 from firmware_sim.meters.scaling import in_digits
@@ -163,19 +163,12 @@ class Meter:
             if cell.name and whole:
                 values[cell.name] = packed.reading
         values = with_sums(values, self._sums) if self._sums else values
-        return Reply(tuple(registers), values, partial(self._taken, block, values))
+        return Reply(tuple(registers), values, partial(self._taken, block))
 
-    def _taken(self, block: Block, shown: Mapping[str, Value], registers: Sequence[int]) -> dict[str, Value]:
-        """What a right reader takes from registers of a block; texts do not change, and are as ``shown``."""
-        cells = [(part.cell, part.at) for part in block.parts if part.whole and part.cell.name]
-        values: dict[str, Value] = {}
-        for cell, at in sorted(cells, key=lambda placed: placed[0].magnitude):  # signs before what takes them
-            assert cell.name is not None
-            words = tuple(registers[at : at + cell.registers])
-            negative = cell.magnitude and Fraction(values.get(self._signs[cell.name]) or 0) != 0
-            is_text = cell.type == "string"
-            values[cell.name] = shown.get(cell.name) if is_text else reading(cell, words, negative=negative)
-        return with_sums(values, self._sums)
+    def _taken(self, block: Block, registers: Sequence[int]) -> dict[str, Value]:
+        """What a right reader takes from registers of a block."""
+        placed = [(part.cell, part.at) for part in block.parts if part.whole and part.cell.name]
+        return with_sums(readings(placed, registers, self._signs), self._sums)
 
     def _scene(self, t_ms: int) -> Scene:
         state, spec = self._plant.at(t_ms), self.spec

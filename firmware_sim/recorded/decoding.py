@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from math import prod
 
-from firmware_sim.meters.packing import Cell, Value, arranged, ordered, reading
+from firmware_sim.meters.packing import Cell, Value, ordered, readings
 from firmware_sim.meters.register_image import with_sums
 from firmware_sim.meters.register_map import MeterSpec, Mismatch, cell_of
 from gateway.devices.profile import Point
@@ -66,40 +67,9 @@ class Decoder:
         cell = cell_of(point, times * Fraction(10) ** int(power))
         if cell.line is None and point.factor_from:
             ratios = (Decimal(self._spec.factors[name]) for name in point.factor_from)
-            cell = replace(cell, factor=product(cell.factor, *ratios))
+            cell = replace(cell, factor=prod(ratios, start=cell.factor))
         return cell if self._spec.word_order is None else ordered(cell, self._spec.word_order)
 
     def values(self, placed: Sequence[tuple[Cell, int]], words: Sequence[int | None]) -> dict[str, Value]:
         """The readings of cells, each at its place in the words; None among them: nobody knows that register."""
-        values: dict[str, Value] = {}
-        for cell, at in sorted(placed, key=lambda each: each[0].magnitude):  # signs before what takes them
-            known = [word for word in words[at : at + cell.registers] if word is not None]
-            values[str(cell.name)] = self._value(cell, tuple(known), values) if len(known) == cell.registers else None
-        return with_sums(values, self._sums)
-
-    def _value(self, cell: Cell, words: tuple[int, ...], values: Mapping[str, Value]) -> Value:
-        if cell.type == "string":
-            return text_in(cell, words)
-        negative = False
-        if cell.magnitude:
-            sign = values.get(str(self._signs[str(cell.name)]))
-            if sign is None:
-                return None
-            negative = Fraction(sign) != 0
-        return reading(cell, words, negative=negative)
-
-
-def product(first: Decimal, *others: Decimal) -> Decimal:
-    """All of them multiplied."""
-    for other in others:
-        first *= other
-    return first
-
-
-def text_in(cell: Cell, words: tuple[int, ...]) -> str | None:
-    """The text in registers: what stands before the first NUL, without blanks behind it; None: there is none."""
-    swapped = arranged(b"".join(word.to_bytes(2, "big") for word in words), "big", cell.byte_order)
-    data = b"".join(word.to_bytes(2, "big") for word in swapped)
-    if cell.chars != "two":
-        data = data[cell.chars == "low" :: 2]
-    return data.partition(b"\0")[0].decode("ascii", "replace").rstrip(" ") or None
+        return with_sums(readings(placed, words, self._signs), self._sums)
