@@ -74,7 +74,32 @@ class Block:
         return cls(at, tuple(parts))
 
 
-class Meter:
+class ModbusWords:
+    """What a device says, in the words of Modbus. Has no state; see ``device.Meter``."""
+
+    def place(self, pdu: bytes) -> dict[str, Any]:
+        """Function, address and count of a request."""
+        read = frames.read_of(pdu)
+        return {"fc": pdu[0], "address": read.address if read else None, "count": read.count if read else None}
+
+    def answered(self, pdu: bytes, reply: Reply) -> bytes:
+        """The PDU that carries registers or bits."""
+        return frames.answer(pdu[0], reply.registers)
+
+    def refusal(self, pdu: bytes, code: int) -> bytes:
+        """An exception."""
+        return frames.exception(pdu[0], code)
+
+    def answer(self, unit: int, pdu: bytes) -> frames.ModbusAnswer:
+        """A PDU of this unit."""
+        return frames.ModbusAnswer(unit, pdu)
+
+    def code_of(self, pdu: bytes) -> int | None:
+        """The exception code."""
+        return pdu[1] if pdu[0] & 0x80 else None
+
+
+class Meter(ModbusWords):
     """One device over time. Raises ``Mismatch`` when the profile asks for what cannot be shown."""
 
     def __init__(self, spec: MeterSpec, plant: Plant) -> None:
@@ -186,23 +211,10 @@ class Meter:
         values = {s.cell.name: s.source(scene) if s.source else None for s in self._cells if s.cell.name}
         return with_sums(values, self._sums)
 
-    def place(self, pdu: bytes) -> dict[str, Any]:
-        """Function, address and count of a request."""
-        read = frames.read_of(pdu)
-        return {"fc": pdu[0], "address": read.address if read else None, "count": read.count if read else None}
-
     def reader(self, pdu: bytes) -> Callable[[int, Alter | None], Reply] | None:
         """What reads the registers that a request asks for."""
         read = frames.read_of(pdu)
         return partial(self.read, read.fc, read.address, read.count) if read else None
-
-    def answered(self, pdu: bytes, reply: Reply) -> bytes:
-        """The PDU that carries registers or bits."""
-        return frames.answer(pdu[0], reply.registers)
-
-    def refusal(self, pdu: bytes, code: int) -> bytes:
-        """An exception."""
-        return frames.exception(pdu[0], code)
 
     def otherwise(self, pdu: bytes) -> bytes:
         """The answer to anything but a read of registers."""
@@ -216,14 +228,6 @@ class Meter:
             return identification.identify(pdu, self.objects)
         except Refused as refused:
             return frames.exception(pdu[0], refused.code)
-
-    def answer(self, unit: int, pdu: bytes) -> frames.ModbusAnswer:
-        """A PDU of this unit."""
-        return frames.ModbusAnswer(unit, pdu)
-
-    def code_of(self, pdu: bytes) -> int | None:
-        """The exception code."""
-        return pdu[1] if pdu[0] & 0x80 else None
 
     def sleeps_at(self, t_ms: int) -> bool:
         """Whether the device is off because its inverter is."""

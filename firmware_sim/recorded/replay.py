@@ -12,13 +12,12 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from firmware_sim.meters import pdu as frames
 from firmware_sim.meters.answers import Alter
 from firmware_sim.meters.packing import Cell, Value
 from firmware_sim.meters.pdu import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Read, Refused, Silent
-from firmware_sim.meters.register_image import MOST_BLOCKS, Reply
+from firmware_sim.meters.register_image import MOST_BLOCKS, ModbusWords, Reply
 from firmware_sim.meters.register_map import MeterSpec
 from firmware_sim.recorded.decoding import Decoder
 from firmware_sim.recorded.read_blocks import Model, chain, placed
@@ -38,7 +37,7 @@ class Track:
         return self.answers[max(0, bisect_right(self.times, t_ms) - 1)]
 
 
-class ReplayedMeter:
+class ReplayedMeter(ModbusWords):
     """A recorded meter over time.
 
     Args:
@@ -193,32 +192,11 @@ class ReplayedMeter:
         """It does not: a night that was recorded is one of time-outs."""
         return False
 
-    def place(self, pdu: bytes) -> dict[str, Any]:
-        """Function, address and count of a request."""
-        read = frames.read_of(pdu)
-        return {"fc": pdu[0], "address": read.address if read else None, "count": read.count if read else None}
-
     def reader(self, pdu: bytes) -> Callable[[int, Alter | None], Reply] | None:
         """What reads the registers that a request asks for."""
         read = frames.read_of(pdu)
         return partial(self.read, read) if read else None
 
-    def answered(self, pdu: bytes, reply: Reply) -> bytes:
-        """The PDU that carries registers or bits."""
-        return frames.answer(pdu[0], reply.registers)
-
-    def refusal(self, pdu: bytes, code: int) -> bytes:
-        """An exception."""
-        return frames.exception(pdu[0], code)
-
     def otherwise(self, pdu: bytes) -> bytes:
         """An exception: nothing but reads was recorded."""
         return frames.exception(pdu[0], ILLEGAL_VALUE if pdu[0] in frames.READS else ILLEGAL_FUNCTION)
-
-    def answer(self, unit: int, pdu: bytes) -> frames.ModbusAnswer:
-        """A PDU of this unit."""
-        return frames.ModbusAnswer(unit, pdu)
-
-    def code_of(self, pdu: bytes) -> int | None:
-        """The exception code."""
-        return pdu[1] if pdu[0] & 0x80 else None
