@@ -57,9 +57,9 @@ class FaultTable(Table):
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where a fault can be: the type of each bus by its name, and the bus of each meter by its name, and what is known
-    of its points, and the wire of each bus; ``replayed``: the meters that show a recording,
-    ``unchecked``: the P1 ports whose telegrams have no check value, ``clockless``: no date
-    and time, ``identifiers``: by P1 port the names of its equipment identifiers."""
+    of its points, and the wire of each bus; ``replayed``: the meters that show a recording. Of P1 ports: ``unchecked``
+    and ``clockless``, whose telegrams have no check value, and no date and time, and ``identifiers``, the names of the
+    equipment identifiers in them."""
 
     types: Mapping[str, str]
     bus_of: Mapping[str, str]
@@ -143,15 +143,7 @@ def ordered(row: Mapping[str, Any], places: Places, *, texts: bool = False) -> O
         wire = places.wires.get(bus, "")
         if refusal := fault.impossible.get(bus_type) or fault.impossible.get(wire) or misfit(kind, bus_type):
             raise Unfit("kind", f"{kind}: {refusal[0]}", refusal[1])
-        known = places.identifiers.get(bus)
-        if isinstance(fault, OtherSerial) and known is not None and fault.point not in known:
-            raise Unfit("point", f"no equipment identifier: {fault.point!r}", nearest(fault.point, known))
-        if isinstance(fault, StuckClock) and bus in places.clockless:
-            raise Unfit("kind", f"{kind}: a telegram of edition 2 has no date and time", "use frozen")
-        if kind == DAMAGED_CRC and bus in places.unchecked:
-            raise Unfit(
-                "kind", f"{kind}: a telegram of edition 2, or of 7 data bits, has no check value", "use corrupted"
-            )
+        _fit_telegram(kind, fault, bus, places)
         if table.kind == ONE_OF and isinstance(fault, PowerCut | PortGone):
             raise Unfit(
                 "choice", f"{kind}: it lasts for a time, and strikes no single requests", "give it a table alone"
@@ -177,6 +169,17 @@ def ordered(row: Mapping[str, Any], places: Places, *, texts: bool = False) -> O
         keys=keys,
         bus="" if table.meter else bus,
     )
+
+
+def _fit_telegram(kind: str, fault: Fault, bus: str, places: Places) -> None:
+    """Raises ``Unfit``: the telegrams of this P1 port lack what the fault is about."""
+    known = places.identifiers.get(bus)
+    if isinstance(fault, OtherSerial) and known is not None and fault.point not in known:
+        raise Unfit("point", f"no equipment identifier: {fault.point!r}", nearest(fault.point, known))
+    if isinstance(fault, StuckClock) and bus in places.clockless:
+        raise Unfit("kind", f"{kind}: a telegram of edition 2 has no date and time", "use frozen")
+    if kind == DAMAGED_CRC and bus in places.unchecked:
+        raise Unfit("kind", f"{kind}: a telegram of edition 2, or of 7 data bits, has no check value", "use corrupted")
 
 
 def _changes_values(fault: Fault) -> bool:
