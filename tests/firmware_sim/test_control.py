@@ -97,6 +97,7 @@ def test_a_bus_a_count_and_what_is_held_back(running: Running) -> None:
 
 
 def test_the_commands_say_the_same(running: Running, folder: Path) -> None:
+    running.client.clear("all")
     injected = sim("inject", "stack-co2", "late", "delay_ms=0.5", "every=2", "--count", 9, "--dir", folder)
     assert (injected.exit_code, injected.output[:1]) == (0, "i")
     name = injected.output.strip()
