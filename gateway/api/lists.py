@@ -11,6 +11,7 @@ from gateway.api.shapes.parameters import AlarmPage, MeterPage, Page
 from gateway.api.shapes.problems import Refusal
 from gateway.dashboard.pages.batches import vouched
 from gateway.messages.message import Message
+from gateway.process.loop_turns import unhurried
 from gateway.records import GATEWAY
 from gateway.status.readings import parsed_body
 from gateway.storage.alarm_tables import AlarmRow
@@ -28,7 +29,9 @@ def batches(call: Call[Page]) -> Rest:
     def rest(store: Database) -> Listed[models.Batch]:
         found = store.batches.newest(limit + 1, before)
         following = call.cursor(found[limit - 1].batch) if len(found) > limit else None
-        return Listed[models.Batch](items=tuple(_batch(gateway, store, b) for b in found[:limit]), next=following)
+        return Listed[models.Batch](
+            items=tuple(_batch(gateway, store, b) for b in unhurried(found[:limit])), next=following
+        )
 
     return rest
 
@@ -87,7 +90,9 @@ def alarms(call: Call[AlarmPage]) -> Rest:
                 raise Refusal(Message("meter-unknown", meter=asked.meter))
         rows.sort(key=lambda row: -row.id)
         following = call.cursor(rows[asked.limit - 1].id) if len(rows) > asked.limit else None
-        return Listed[models.Alarm](items=tuple(alarm_of(gateway, row) for row in rows[: asked.limit]), next=following)
+        return Listed[models.Alarm](
+            items=tuple(alarm_of(gateway, row) for row in unhurried(rows[: asked.limit])), next=following
+        )
 
     return rest
 
@@ -111,7 +116,7 @@ def events(call: Call[MeterPage]) -> Rest:
             raise Refusal(Message("meter-unknown", meter=asked.meter))
         following = call.cursor(found[asked.limit - 1][0]) if len(found) > asked.limit else None
         items = []
-        for _, row in found[: asked.limit]:
+        for _, row in unhurried(found[: asked.limit]):
             body = parsed_body(row)
             assert isinstance(body, Event), "the table says so"
             items.append(event_of(gateway, row.meter, row.time_ms, row.id, body, fields=whole))

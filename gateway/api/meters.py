@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Sequence
 
+from starlette.responses import Response
+
 from gateway.api.route import Call, Rest
 from gateway.api.shapes import models
-from gateway.api.shapes.bodies import reading_of
 from gateway.api.shapes.models import Listed, time
 from gateway.api.shapes.parameters import MeterPage, OfGateway
 from gateway.api.shapes.problems import Refusal
+from gateway.api.shapes.reading_lines import ReadingLines
+from gateway.api.shapes.reading_writers import ItemsWriter
+from gateway.api.shapes.route import JSON
 from gateway.config.model import Config
 from gateway.dashboard.pages.ledgers import LedgerNow, ledgers, oldest_unanchored_ms
 from gateway.dashboard.pages.record_state import State, States, newest
 from gateway.history.completeness import Completeness, completeness
+from gateway.history.value_lines import lines_of
 from gateway.messages.languages import Stored
 from gateway.messages.message import Message
+from gateway.process.loop_turns import unhurried
 from gateway.recording.live_state import MeterNow
 from gateway.records import NotRecorded
 from gateway.standing import Standing, standing
@@ -86,7 +93,7 @@ def meters(call: Call[MeterPage]) -> Rest:
     def rest(store: Database) -> Listed[models.Meter]:
         found = completeness(store, {row.meter: row.every_ms for row in rows}, now_ms)
         known = {one.meter: completeness_of(one) for one in found if one.to_ms is not None or one.late}
-        items = (row.model_copy(update={"completeness": known.get(row.meter)}) for row in rows)
+        items = (row.model_copy(update={"completeness": known.get(row.meter)}) for row in unhurried(rows))
         return Listed[models.Meter](items=tuple(items), next=following)
 
     return rest
@@ -152,18 +159,24 @@ def latest(call: Call[MeterPage]) -> Rest:
     every_poll = site.recorder.health()["every_poll"]
     seen, following = _page(call)
 
-    def rest(store: Database) -> Listed[models.Reading]:
-        states = States(store)
-        items = (_latest(config, now, states, now_ms, every_poll) for now in seen if now.known is not None)
-        return Listed[models.Reading](items=tuple(items), next=following)
+    def rest(store: Database) -> Response:
+        states, file = States(store), io.BytesIO()
+        writer = ItemsWriter(
+            file, lambda one: (config.gateway_id, config.meters[one.meter].reversed), lambda: following
+        )
+        for now in unhurried(seen):
+            if now.known is not None:
+                writer.write(_latest(config, now, states, now_ms, every_poll))
+        writer.end()
+        return Response(file.getvalue(), media_type=JSON)
 
     return rest
 
 
-def _latest(config: Config, now: MeterNow, states: States, now_ms: int, every_poll: int) -> models.Reading:
+def _latest(config: Config, now: MeterNow, states: States, now_ms: int, every_poll: int) -> ReadingLines:
     reading = now.known
     assert reading is not None, "asked for those that have one"
-    meter, state, name, clock = config.meters[now.name], State("not-recorded"), None, None
+    meter, state, name, clock = config.meters[now.name], State("not-recorded"), None, ""
     if now.newest is None:
         name = now.earlier.record if now.earlier is not None else None
     else:
@@ -173,6 +186,5 @@ def _latest(config: Config, now: MeterNow, states: States, now_ms: int, every_po
         state = states.of(now.name, *name)
         if now.newest is not None:
             state = newest(state, now_ms - reading.time_ms, meter.every * every_poll)
-    record = None if name is None else f"{now.name}/{name[0].hex()}/{name[1]}"
-    found = reading_of(config.gateway_id, now.name, reading, meter.reversed, record, clock)
-    return found.model_copy(update={"state": state.word})
+    record = "" if name is None else f"{now.name}/{name[0].hex()}/{name[1]}"
+    return lines_of(now.name, reading, reading.time_ms, record, clock)._replace(state=state.word)

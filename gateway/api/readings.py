@@ -27,6 +27,7 @@ from gateway.history.series import Spans
 from gateway.history.value_lines import FOR_EVER_MS, Walk, Wanted
 from gateway.local_calendar import instant_of
 from gateway.messages.message import Message
+from gateway.process.loop_turns import unhurried
 from gateway.records import StoredRecord
 from gateway.storage.database import Database
 from gateway.verdicts import verdict
@@ -144,7 +145,7 @@ def series(call: Call[SeriesPage]) -> Rest:
                 break
         items = tuple(
             _step(gateway, asked.meter, turned, span, span_ms, points, span.start_ms <= (newest_ms or -1))
-            for span in found[: asked.limit]
+            for span in unhurried(found[: asked.limit])
         )
         following = call.cursor(found[-1].start_ms) if len(found) > asked.limit else None
         return Listed[models.Step](items=items, next=following)

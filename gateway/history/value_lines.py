@@ -21,6 +21,7 @@ from gateway.records import StoredRecord
 from gateway.storage.database import Database
 from gateway.storage.record_reader import read_reading
 from gateway.storage.summary_tables import SLACK_MS
+from ledger_client.formats.senml import Reading
 
 PORTION = 2_000  # records of one look at the database
 FOR_EVER_MS = 1 << 53
@@ -113,7 +114,13 @@ class Walk:
 def of_row(row: StoredRecord, points: Collection[str] | None = None) -> ReadingLines:
     """The values of one reading, of these points. Raises Damaged where it cannot be read."""
     reading, clock = read_reading(row)
-    record, time_ms, meter = row.id, row.time_ms, row.meter
+    return lines_of(row.meter, reading, row.time_ms, row.id, clock, points)
+
+
+def lines_of(
+    meter: str, reading: Reading, time_ms: int, record: str, clock: str, points: Collection[str] | None = None
+) -> ReadingLines:
+    """The values of a reading of that time, of these points."""
     values = [
         Line(time_ms + offset, meter, name, value, unit, *quality_of(bits), record, clock)
         for name, value, unit, bits, offset in reading.values

@@ -12,7 +12,10 @@ import selectors
 import threading
 import time
 from collections import deque
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
 
 MOST_S: Final = 0.05
 """Seconds that a thread waits at most: turns without a pause between them may not hold it up for ever."""
@@ -59,6 +62,18 @@ def between_turns(most_s: float = MOST_S) -> None:
             _waiting.append(turn)
             if _under_way:  # else the turn may have ended before this thread was seen to wait
                 turn.acquire(timeout=rest_s)
+
+
+def unhurried(items: Iterable[T]) -> Iterator[T]:
+    """The items, each taken ``between_turns``: for work that goes item by item."""
+    iterator = iter(items)
+    while True:
+        between_turns()
+        try:
+            item = next(iterator)
+        except StopIteration:
+            return
+        yield item
 
 
 def _let_go() -> None:

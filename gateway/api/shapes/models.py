@@ -13,6 +13,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from gateway.process.loop_turns import unhurried
 from gateway.verdicts import Verdict
 from ledger_client.formats.checks import NAME
 from ledger_client.times import rfc3339_ms
@@ -356,7 +357,7 @@ def json_of(answer: BaseModel) -> bytes:
     thread waits."""
     if not isinstance(answer, Listed):
         return _text(answer.model_dump(exclude_none=True)).encode()
-    items = ",".join(_text(item.model_dump(exclude_none=True)) for item in answer.items)
+    items = ",".join(_text(item.model_dump(exclude_none=True)) for item in unhurried(answer.items))
     following = "" if answer.next is None else f',"next":{_text(answer.next)}'
     return f'{{"items":[{items}]{following}}}'.encode()
 

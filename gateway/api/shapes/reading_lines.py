@@ -32,14 +32,16 @@ COLUMNS = ("time", *Line._fields[1:])
 
 
 class ReadingLines(NamedTuple):
-    """One reading: its time, meter, record and clock, and the values that are wanted of it. A value read at another
-    time has that in its line."""
+    """One reading: its time, meter, record and clock ("": there is none), and the values that are wanted of it. A value
+    read at another time has that in its line."""
 
     time_ms: int
     meter: str
     record: str
     clock: str
     values: list[Line]
+    state: str = ""
+    """What became of its record, where that is known."""
 
 
 @lru_cache(4096)

@@ -120,13 +120,15 @@ class ItemsWriter(Writer):
         time = time_text(reading.time_ms)
         gateway, reversed_ = self._of(reading)
         turned = "" if reversed_ is None else f'"reversed":{"true" if reversed_ else "false"},'
+        record = f'"record":{quoted(reading.record)},' if reading.record else ""
         clock = f'"clock":"{reading.clock}",' if reading.clock else ""
+        state = f'"state":"{reading.state}",' if reading.state else ""
         values = ",".join([_value(line, reading.time_ms) for line in reading.values])
         self._file.write(
             (
                 f'{self._before}{{"gateway":{quoted(gateway)},"meter":{quoted(reading.meter)},"time":"{time}",'
                 f'{turned}"quality":"{worst(line.bits for line in reading.values)}",'
-                f'"record":{quoted(reading.record)},{clock}"values":[{values}]}}'
+                f'{record}{clock}{state}"values":[{values}]}}'
             ).encode()
         )
         self._before = ","
