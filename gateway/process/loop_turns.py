@@ -2,7 +2,8 @@
 
 All threads of a process share one interpreter. The event loop gives it away at each system call, and a turn in which a
 hundred meters are due has hundreds: beside a thread that computes, each of them waits for it. So a thread whose work
-can wait asks here, between two pieces of it, whether a turn is under way, and sleeps until it is over.
+can wait asks here, between two pieces of it, whether a turn is under way, and sleeps until it is over: until the loop
+has nothing to do and waits itself.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ class _Selector(selectors.DefaultSelector):
     """Where the loop waits between two turns."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, Any]]:
-        """Wait; that is the end of one turn, and the beginning of the next."""
+        """Wait; that is the end of one turn, and the beginning of the next. Where something is to be done at once, the
+        turn goes on."""
         global _under_way
-        _under_way = False
-        _let_go()
+        if timeout is None or timeout > 0:
+            _under_way = False
+            _let_go()
         try:
             return super().select(timeout)
         finally:

@@ -4,28 +4,46 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from io import BytesIO
+
+import pytest
 
 from gateway.api.meters import completeness_of
 from gateway.api.shapes.bodies import reading_of
 from gateway.api.shapes.models import json_of
+from gateway.api.shapes.reading_writers import ItemsWriter
 from gateway.clock import HOUR_MS
 from gateway.history.completeness import Completeness, Window
+from gateway.history.value_lines import lines_of
 from ledger_client.formats.senml import Quality, Reading, Value
 
 HOUR = 480_000 * HOUR_MS
 
 
+VALUES = (
+    Value("energy_import", Decimal("12345678901234567.8900"), "Wh"),
+    Value("small", Decimal("1E-9"), "W"),
+    Value("power_factor", 0.1, "/"),
+    Value("count", 2**62),
+    Value("state", 'on "\\ 并网\u2028'),
+    Value("closed", True),
+    Value("voltage", None, "V", Quality.COMM_FAIL, 250),
+)
+
+
+@pytest.mark.parametrize(("record", "clock", "state"), [("m/0/1", "S", "live"), ("", "", "not-recorded"), ("", "", "")])
+def test_what_is_written_is_what_the_model_says(record: str, clock: str, state: str) -> None:
+    model = reading_of("g", "m", Reading(HOUR, VALUES), True, record or None, clock or None)
+    file = BytesIO()
+    writer = ItemsWriter(file, lambda reading: ("g", True), lambda: None)
+    writer.write(lines_of("m", Reading(HOUR, VALUES), HOUR, record, clock)._replace(state=state))
+    writer.end()
+    expected = json_of(model.model_copy(update={"state": state or None})).decode()
+    assert file.getvalue().decode() == f'{{"items":[{expected}]}}'
+
+
 def test_numbers_have_the_decimals_that_were_recorded() -> None:
-    values = (
-        Value("energy_import", Decimal("12345678901234567.8900"), "Wh"),
-        Value("small", Decimal("1E-9"), "W"),
-        Value("power_factor", 0.1, "/"),
-        Value("count", 2**62),
-        Value("state", 'on "\\ 并网\u2028'),
-        Value("closed", True),
-        Value("voltage", None, "V", Quality.COMM_FAIL, 250),
-    )
-    text = json_of(reading_of("g", "m", Reading(HOUR, values), False, "m/0/1", None)).decode()
+    text = json_of(reading_of("g", "m", Reading(HOUR, VALUES), False, "m/0/1", None)).decode()
     assert '"value":12345678901234567.8900,' in text
     assert '"value":0.000000001,' in text
     found = json.loads(text, parse_float=Decimal)

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from gateway.process.loop_turns import between_turns, watched_loop
+from gateway.process.loop_turns import between_turns, unhurried, watched_loop
 
 
 def asked(within: Callable[[], None] = between_turns) -> threading.Event:
@@ -29,6 +29,34 @@ def test_a_thread_waits_for_the_end_of_a_turn() -> None:
 
     with asyncio.Runner(loop_factory=watched_loop) as runner:
         assert runner.run(turn()) == (False, True)
+
+
+def test_a_turn_goes_on_while_the_loop_has_something_to_do_at_once() -> None:
+    async def turns() -> tuple[bool, bool]:
+        answered = asked(lambda: between_turns(most_s=60.0))
+        for _ in range(5_000):
+            await asyncio.sleep(0)
+        return answered.is_set(), await asyncio.to_thread(answered.wait, 30.0)
+
+    with asyncio.Runner(loop_factory=watched_loop) as runner:
+        assert runner.run(turns()) == (False, True)
+
+
+def test_items_are_taken_one_by_one_between_turns() -> None:
+    taken = list[int]()
+
+    def take() -> None:
+        for item in unhurried(iter(range(3))):
+            taken.append(item)
+
+    async def turn() -> list[int]:
+        ended = asked(take)
+        early = list(taken) if not ended.wait(0.01) else [-1]
+        await asyncio.to_thread(ended.wait, 30.0)
+        return [*early, *taken]
+
+    with asyncio.Runner(loop_factory=watched_loop) as runner:
+        assert runner.run(turn()) == [0, 1, 2]
 
 
 def test_turns_without_an_end_hold_up_no_thread_for_ever() -> None:
