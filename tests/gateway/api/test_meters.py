@@ -38,8 +38,9 @@ def test_what_is_written_is_what_the_model_says(record: str, clock: str, state: 
     writer = ItemsWriter(file, lambda reading: ("g", True), lambda: None)
     writer.write(lines_of("m", Reading(HOUR, VALUES), HOUR, record, clock)._replace(state=state))
     writer.end()
-    expected = json_of(model.model_copy(update={"state": state or None})).decode()
-    assert file.getvalue().decode() == f'{{"items":[{expected}]}}'
+    expected = json_of(model.model_copy(update={"state": state or None}))
+    written = json.loads(file.getvalue(), parse_float=Decimal)
+    assert written == {"items": [json.loads(expected, parse_float=Decimal)]}
 
 
 def test_numbers_have_the_decimals_that_were_recorded() -> None:
