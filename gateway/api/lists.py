@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from gateway.api.meters import text_of
-from gateway.api.route import Call, Rest
+from gateway.api.route import Call, Rest, asked_times
 from gateway.api.shapes import models
 from gateway.api.shapes.bodies import event_of
 from gateway.api.shapes.models import Listed, time
-from gateway.api.shapes.parameters import AlarmPage, MeterPage, Page
+from gateway.api.shapes.parameters import AlarmPage, EventPage, Page
 from gateway.api.shapes.problems import Refusal
 from gateway.dashboard.pages.batches import vouched
+from gateway.dashboard.pages.events import places_within
+from gateway.dashboard.shell.time.asked_range import Bounds
 from gateway.messages.message import Message
 from gateway.process.loop_turns import unhurried
 from gateway.records import GATEWAY
 from gateway.status.readings import parsed_body
 from gateway.storage.alarm_tables import AlarmRow
 from gateway.storage.database import Database
-from gateway.storage.record_tables import EVERYTHING, Within
+from gateway.storage.record_tables import EVERYTHING
 from gateway.storage.rows import Batch
 from ledger_client.formats.record import Event
 from ledger_client.formats.statement import parse_statement
@@ -36,7 +38,7 @@ def batches(call: Call[Page]) -> Rest:
     return rest
 
 
-def _before(call: Call[Page] | Call[MeterPage] | Call[AlarmPage]) -> int | None:
+def _before(call: Call[Page] | Call[EventPage] | Call[AlarmPage]) -> int | None:
     """The number in front of which a page goes on."""
     place = call.place()
     if place is None:
@@ -104,15 +106,18 @@ def alarm_of(gateway: str, row: AlarmRow) -> models.Alarm:
     return models.Alarm(gateway=gateway, active=row.active, **facts | {key: time(facts[key]) for key in times})
 
 
-def events(call: Call[MeterPage]) -> Rest:
-    """Signed events, of all or of one meter (or `gateway`)."""
+def events(call: Call[EventPage]) -> Rest:
+    """Signed events of [from, to), of all or of one meter (or `gateway`)."""
     asked, gateway, before, whole = call.parameters, call.site.config.gateway_id, _before(call), call.opens("readings")
+    bounds = Bounds(*asked_times(call, call.site.clock.now_ms()))
     known = asked.meter is None or asked.meter == GATEWAY or asked.meter in call.site.config.meters
 
     def rest(store: Database) -> Listed[models.Event]:
-        within = EVERYTHING if before is None else Within(last_id=before - 1)
+        within = places_within(store, bounds)
+        if before is not None:
+            within = within._replace(last_id=min(within.last_id, before - 1))
         found = store.records.events_within(within, asked.limit + 1, asked.meter)
-        if not found and before is None and not known and asked.meter is not None:
+        if asked.meter is not None and before is None and not (found or known or _has_events(store, asked.meter)):
             raise Refusal(Message("meter-unknown", meter=asked.meter))
         following = call.cursor(found[asked.limit - 1][0]) if len(found) > asked.limit else None
         items = []
@@ -123,3 +128,7 @@ def events(call: Call[MeterPage]) -> Rest:
         return Listed[models.Event](items=tuple(items), next=following)
 
     return rest
+
+
+def _has_events(store: Database, meter: str) -> bool:
+    return bool(store.records.events_within(EVERYTHING, 1, meter))

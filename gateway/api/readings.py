@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from gateway.api.recorded import Recorded
-from gateway.api.route import Call, Rest
+from gateway.api.route import Call, Rest, asked_times
 from gateway.api.shapes import models
 from gateway.api.shapes.models import Listed
 from gateway.api.shapes.parameters import ReadingPage, SeriesPage
@@ -25,7 +25,6 @@ from gateway.history.aggregates import Aggregate, PointStats
 from gateway.history.point_columns import demand_points
 from gateway.history.series import Spans
 from gateway.history.value_lines import FOR_EVER_MS, Walk, Wanted
-from gateway.local_calendar import instant_of
 from gateway.messages.message import Message
 from gateway.process.loop_turns import unhurried
 from gateway.records import StoredRecord
@@ -94,13 +93,8 @@ def _items(
 
 def _times(call: Call[ReadingPage] | Call[SeriesPage]) -> tuple[int, int]:
     """The times that are asked for. Raises Refusal."""
-    asked, now_ms, found = call.parameters, call.site.clock.now_ms(), []
-    for name, text, default in (("from", asked.from_, 0), ("to", asked.to, FOR_EVER_MS)):
-        try:
-            found.append(default if text is None else instant_of(text, now_ms))
-        except GatewayError as error:
-            raise Refusal(Message("parameter-invalid", name=name, why=error.sentence)) from None
-    return found[0], found[1]
+    from_ms, to_ms = asked_times(call, call.site.clock.now_ms())
+    return from_ms or 0, FOR_EVER_MS if to_ms is None else to_ms
 
 
 def _points(text: str | None) -> tuple[str, ...] | None:

@@ -17,6 +17,7 @@ from gateway.api.shapes import models
 from gateway.api.shapes.models import Listed
 from gateway.api.shapes.parameters import (
     AlarmPage,
+    EventPage,
     MeterPage,
     OfGateway,
     OfRecord,
@@ -120,7 +121,7 @@ ROUTES: Final[tuple[ApiRoute[Any], ...]] = (
         path=f"{V1}/events",
         summary="Signed events, newest first",
         scope="status",
-        parameters=MeterPage,
+        parameters=EventPage,
         answer=Listed[models.Event],
         look=lists.events,
     ),

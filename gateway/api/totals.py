@@ -13,7 +13,7 @@ from pydantic import Field
 
 from gateway.accounting.statements.stated import StatedRows
 from gateway.accounting.statements.stating import FOLDER
-from gateway.api.route import Call, Rest
+from gateway.api.route import Call, Rest, asked_times
 from gateway.api.shapes import models
 from gateway.api.shapes.models import Listed, Name, Shape, Time
 from gateway.api.shapes.parameters import Cursor, Instant, Limit, OneGateway, Parameters
@@ -21,7 +21,7 @@ from gateway.api.shapes.problems import Refusal
 from gateway.clock import HOUR_MS
 from gateway.config.model import Config
 from gateway.errors import GatewayError
-from gateway.local_calendar import Stretch, instant_of
+from gateway.local_calendar import Stretch
 from gateway.messages.message import Message
 from gateway.storage.database import Database
 from gateway.totals.as_json import number
@@ -223,8 +223,9 @@ def _flow(name: str, flow: Flow) -> FlowState:
 def hours(call: Call[OfHours]) -> Rest:
     """The hours of a node, as the page Energy shows them: of statements, and behind them of what is recorded."""
     asked, config, now_ms = call.parameters, call.site.config, call.site.clock.now_ms()
-    to_ms = now_ms if asked.to is None else _instant("to", asked.to, now_ms)
-    from_ms = to_ms - _DAY_MS if asked.from_ is None else _instant("from", asked.from_, now_ms)
+    from_ms, to_ms = asked_times(call, now_ms)
+    to_ms = now_ms if to_ms is None else to_ms
+    from_ms = to_ms - _DAY_MS if from_ms is None else from_ms
     if not from_ms < to_ms <= from_ms + MOST_DAYS * _DAY_MS:
         why = Message("hours-stretch", days=MOST_DAYS)
         raise Refusal(Message("parameter-invalid", name="from", why=why.problem))
@@ -267,10 +268,3 @@ def hours(call: Call[OfHours]) -> Rest:
         return Listed[NodeHour](items=items, next=following)
 
     return rest
-
-
-def _instant(name: str, text: str, now_ms: int) -> int:
-    try:
-        return instant_of(text, now_ms)
-    except GatewayError as error:
-        raise Refusal(Message("parameter-invalid", name=name, why=error.problem)) from None

@@ -101,6 +101,17 @@ class MeterPage(Parameters):
     cursor: Cursor = None
 
 
+class EventPage(Parameters):
+    """Events of [from, to), of one meter, if it is named."""
+
+    gateway: OneGateway = None
+    meter: OneMeter = None
+    from_: Annotated[Instant, Field(alias="from")] = None
+    to: Annotated[Instant, Field(description="… exclusive.")] = None
+    limit: Limit = 100
+    cursor: Cursor = None
+
+
 class AlarmPage(Parameters):
     """Alarms. ``open``: active, unacknowledged or shelved; ``all``: those that are over, too."""
 

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import datetime
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
@@ -24,6 +25,7 @@ from gateway.api.table import ROUTES
 from gateway.history.value_lines import of_row
 from gateway.storage.database import Database
 from ledger_client.formats.bundle import Bundle
+from ledger_client.times import rfc3339_ms
 from tests.gateway.api.asked import METER, V1, Asked, refusal, token
 from tests.gateway.dashboard.pages_site import Browser, everything
 from tests.system.demo_site import until
@@ -212,6 +214,22 @@ def test_a_cursor_is_of_its_query(site: Asked) -> None:
     assert site.get(f"/events?limit=7&cursor={cursor}").status == 200
     assert site.refused(f"/events?meter={METER}&cursor={cursor}") == (400, "cursor-of-another-query")
     assert site.refused(f"/batches?cursor={cursor}") == (400, "cursor-of-another-query")
+
+
+def test_events_of_a_time_are_those_of_all_that_happened_then(site: Asked) -> None:
+    events = site.all("/events", 100)
+    first = min(event["time"] for event in events)
+    behind = rfc3339_ms(round(datetime.fromisoformat(first).timestamp() * 1000) + 1000)
+    early, late = ([event["record"] for event in events if (event["time"] < behind) is so] for so in (True, False))
+    for limit in (1, 100):
+        assert [event["record"] for event in site.all(f"/events?from={first}&to={behind}", limit)] == early
+    found = [event["record"] for event in site.all(f"/events?from={behind}", 2)]
+    assert found[len(found) - len(late) :] == late, "new ones may have come"
+    assert site.json(f"/events?to={first}")["items"] == []
+    assert site.json("/events?from=now")["items"] == []
+    assert site.json(f"/events?from=now&meter={METER}")["items"] == []
+    assert site.refused("/events?from=now&meter=nobody") == (404, "meter-unknown")
+    assert site.refused("/events?from=yesterday") == (400, "parameter-invalid")
 
 
 def test_fields_of_events_need_the_scope_of_values(site: Asked) -> None:
