@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import socket
 import ssl
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.api.shapes.token_file import add_token, tokens_file
 from gateway.config.model import Config
 from gateway.dashboard.auth import certificate
 from tests.gateway.dashboard.pages_site import Browser, everything, pages_of, running
@@ -58,6 +60,23 @@ def test_a_cookie_crosses_nothing_but_tls(browser: Browser) -> None:
 
 def test_plain_http_gets_no_word(place: tuple[int, Config]) -> None:
     assert b"HTTP" not in everything(Browser(place[0]).raw("GET /login HTTP/1.1", f"Host: 127.0.0.1:{place[0]}"))
+
+
+def test_programs_ask_over_tls_as_people_do(browser: Browser, place: tuple[int, Config]) -> None:
+    port, loaded = place
+    token = add_token(tokens_file(loaded.keys), "afar", "readings", None, None, secrets.token_bytes(32))
+    given = {"Authorization": f"Bearer {token}"}
+    for path in ("/api/v1/gateways", "/api/v1/readings?limit=1"):
+        answer = browser.get(path, **given)
+        assert answer.status == 200
+        assert {item["gateway"] for item in json.loads(answer.text)["items"]} <= {loaded.gateway_id}
+        assert browser.get(path).status == 401
+        refused = browser.get(path, Host="other.example", **given)
+        assert (refused.status, refused.headers["content-type"]) == (421, "application/problem+json")
+    plain = Browser(port).raw(
+        "GET /api/v1/gateways HTTP/1.1", f"Host: 127.0.0.1:{port}", f"Authorization: Bearer {token}"
+    )
+    assert b"HTTP" not in everything(plain)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
