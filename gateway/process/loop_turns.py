@@ -68,14 +68,9 @@ def between_turns(most_s: float = MOST_S) -> None:
 
 
 def unhurried(items: Iterable[T]) -> Iterator[T]:
-    """The items, each taken ``between_turns``: for work that goes item by item."""
-    iterator = iter(items)
-    while True:
+    """The items, each given ``between_turns``: for work that goes item by item."""
+    for item in items:
         between_turns()
-        try:
-            item = next(iterator)
-        except StopIteration:
-            return
         yield item
 
 
